@@ -15,7 +15,7 @@ from typing import Any
 
 from . import errors, waiting
 from .session import Session
-from .settings import CreatedResources, HostingSettings
+from .settings import CreatedResources, HostingSettings, merged
 
 __all__ = ["Container", "delete", "deploy", "tags_of"]
 
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _IN_SERVICE = frozenset({"InService", "Failed", "OutOfService"})
 TAG_PREFIX = "sagemaker-pyspark:"
+_NAME_FIELD = {"model": "ModelName", "endpoint_config": "EndpointConfigName", "endpoint": "EndpointName"}
+_ARN_FIELD = {"model": "ModelArn", "endpoint_config": "EndpointConfigArn", "endpoint": "EndpointArn"}
 
 
 @dataclass(frozen=True)
@@ -78,33 +80,94 @@ def deploy(session: Session, names: CreatedResources, container: Container, role
     AwsError
         A call was refused; likewise.
     """
-    made = CreatedResources()
     tag_list = [{"Key": key, "Value": value} for key, value in tags.items()]
-    from .training import merged  # a pure function on dictionaries
-
+    account = _Account(session, tags)
     try:
-        made = CreatedResources(model_name=names.model_name)
-        _create(session, "model", names.model_name, tags, merged(
+        account.create("model", names.model_name, merged(
             {"ModelName": names.model_name, "ExecutionRoleArn": role, "PrimaryContainer": container.definition(),
              "Tags": tag_list}, settings.model_overrides))
         if not endpoint:
-            return made
-        made = CreatedResources(names.model_name, names.endpoint_config_name)
+            return account.made()
         config: dict[str, Any] = {
             "EndpointConfigName": names.endpoint_config_name, "ProductionVariants": [_variant(names, settings)],
             "Tags": tag_list, **(endpoint_config_extra or {})}
         if settings.kms_key and settings.serverless is None:
             config["KmsKeyId"] = settings.kms_key
-        _create(session, "endpoint_config", names.endpoint_config_name, tags,
-                merged(config, settings.endpoint_config_overrides))
-        made = names
-        _create(session, "endpoint", names.endpoint_name, tags, {
+        account.create("endpoint_config", names.endpoint_config_name,
+                       merged(config, settings.endpoint_config_overrides))
+        account.create("endpoint", names.endpoint_name, {
             "EndpointName": names.endpoint_name, "EndpointConfigName": names.endpoint_config_name, "Tags": tag_list})
         _wait_in_service(session, names.endpoint_name, settings)
-        return made
+        return account.made()
     except BaseException as problem:
-        _undo(session, made, problem)
+        account.undo(problem)
         raise
+
+
+class _Account:
+    """What one deployment made: ``certain`` after a clear answer, ``doubtful`` after none."""
+
+    def __init__(self, session: Session, tags: dict[str, str]):
+        self._session, self._tags = session, tags
+        self._certain: dict[str, str] = {}
+        self._doubtful: dict[str, str] = {}
+
+    def made(self) -> CreatedResources:
+        return CreatedResources(self._certain.get("model"), self._certain.get("endpoint_config"),
+                                self._certain.get("endpoint"))
+
+    def create(self, kind: str, name: str | None, request: dict[str, Any]) -> None:
+        """Create, and after an unclear answer look whether it is there and ours."""
+        if not name:
+            raise errors.InvalidParameter(f"a name for the {kind.replace('_', ' ')} is needed, got none")
+        try:
+            self._session.call("sagemaker", f"create_{kind}", **request)
+        except errors.AwsError as problem:
+            # A retry inside botocore after a lost answer meets its own resource: AlreadyExists is unclear as well.
+            unclear = isinstance(problem, (errors.AlreadyExists, errors.Unreachable)) or (
+                (problem.http_status or 0) >= 500)
+            if not unclear:
+                raise
+            self._doubtful[kind] = name
+            if not self._is_ours(kind, name):
+                del self._doubtful[kind]
+                raise
+            del self._doubtful[kind]
+        except BaseException:  # interrupted while the request was under way
+            self._doubtful[kind] = name
+            raise
+        self._certain[kind] = name
+        log.info("created %s %s", kind.replace("_", " "), name)
+
+    def _is_ours(self, kind: str, name: str) -> bool:
+        try:
+            arn = self._session.call("sagemaker", f"describe_{kind}", **{_NAME_FIELD[kind]: name})[_ARN_FIELD[kind]]
+            found = {t["Key"]: t["Value"]
+                     for t in self._session.pages("sagemaker", "list_tags", "Tags", ResourceArn=arn)}
+        except errors.NotFound:
+            return False
+        return found.get(TAG_PREFIX + "run") == self._tags.get(TAG_PREFIX + "run")
+
+    def undo(self, cause: BaseException) -> None:
+        """Delete what exists after a failed deployment; if that fails too, the cause learns what may remain."""
+        remaining: list[str] = []
+        for kind, name in self._doubtful.items():
+            try:
+                if self._is_ours(kind, name):
+                    self._certain[kind] = name
+            except errors.AwsError:
+                remaining.append(f"{kind.replace('_', ' ')} {name}")
+        try:
+            delete(self._session, self.made())
+        except errors.CleanupError as problem:
+            remaining += problem.remaining or ()
+        if remaining:
+            log.error("after a failed deployment these may still exist and be billed: %s", ", ".join(remaining))
+        if isinstance(cause, errors.SageMakerError):
+            cause.created = cause.details["created"] = tuple(remaining)  # type: ignore[attr-defined]
+            if remaining:
+                cause.message += f". May still exist and be billed: {', '.join(remaining)}"
+                cause.args = (cause.message,)
 
 
 def _variant(names: CreatedResources, settings: HostingSettings) -> dict[str, Any]:
@@ -118,30 +181,6 @@ def _variant(names: CreatedResources, settings: HostingSettings) -> dict[str, An
         variant.update(InstanceType=settings.instance_type, InitialInstanceCount=settings.instance_count,
                        InitialVariantWeight=1.0)
     return variant
-
-
-_DESCRIBED_BY = {"model": "ModelName", "endpoint_config": "EndpointConfigName", "endpoint": "EndpointName"}
-_ARNS = {"model": "ModelArn", "endpoint_config": "EndpointConfigArn", "endpoint": "EndpointArn"}
-
-
-def _create(session: Session, kind: str, name: str | None, tags: dict[str, str], request: dict[str, Any]) -> None:
-    """Create, and after an ambiguous answer look whether it is there and ours."""
-    try:
-        session.call("sagemaker", f"create_{kind}", **request)
-    except (errors.AlreadyExists, errors.Unreachable):
-        if not _is_ours(session, kind, name, tags):
-            raise
-    log.info("created %s %s", kind.replace("_", " "), name)
-
-
-def _is_ours(session: Session, kind: str, name: str | None, tags: dict[str, str]) -> bool:
-    run = TAG_PREFIX + "run"
-    try:
-        arn = session.call("sagemaker", f"describe_{kind}", **{_DESCRIBED_BY[kind]: name})[_ARNS[kind]]
-        found = {t["Key"]: t["Value"] for t in session.pages("sagemaker", "list_tags", "Tags", ResourceArn=arn)}
-    except errors.NotFound:
-        return False
-    return found.get(run) == tags.get(run)
 
 
 def _wait_in_service(session: Session, name: str | None, settings: HostingSettings) -> None:
@@ -160,22 +199,6 @@ def _wait_in_service(session: Session, name: str | None, settings: HostingSettin
             f"endpoint {name} must come into service, it ended {done['EndpointStatus']}: "
             f"{done.get('FailureReason', 'no reason given')}. Its container's log is in /aws/sagemaker/Endpoints/{name}",
             created=(name,), endpoint_name=name, status=done["EndpointStatus"], failure_reason=done.get("FailureReason"))
-
-
-def _undo(session: Session, made: CreatedResources, cause: BaseException) -> None:
-    """Delete what exists after a failed deployment; if that fails too, the cause learns what may remain."""
-    try:
-        delete(session, made)
-        remaining: tuple[str, ...] = ()
-    except errors.CleanupError as problem:
-        remaining = problem.remaining or ()
-        log.error("after a failed deployment these may still exist and be billed: %s", ", ".join(remaining))
-    if isinstance(cause, errors.SageMakerError):
-        cause.created = remaining  # type: ignore[attr-defined]
-        cause.details["created"] = remaining
-        if remaining:
-            cause.message += f". May still exist and be billed: {', '.join(remaining)}"
-            cause.args = (cause.message,)
 
 
 def delete(session: Session, resources: CreatedResources, wait: bool = False) -> None:
@@ -214,12 +237,12 @@ def _attempt(step: Callable[[], None], what: str, remaining: list[str], reasons:
 def _delete(session: Session, kind: str, name: str) -> None:
     for last in (False, False, True):
         try:
-            session.call("sagemaker", f"delete_{kind}", **{_DESCRIBED_BY[kind]: name})
+            session.call("sagemaker", f"delete_{kind}", **{_NAME_FIELD[kind]: name})
             log.info("deleted %s %s", kind.replace("_", " "), name)
             return
         except errors.NotFound:
             return
-        except (errors.Throttled, errors.Unreachable, errors.AwsError) as problem:
+        except errors.AwsError as problem:
             transient = isinstance(problem, (errors.Throttled, errors.Unreachable)) or (problem.http_status or 0) >= 500
             if last or not transient:
                 raise

@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import InvalidParameter
 
-__all__ = ["CreatedResources", "HostingSettings", "ServerlessSettings", "TrainingSettings", "EndpointCreationPolicy"]
+__all__ = ["CreatedResources", "HostingSettings", "ServerlessSettings", "TrainingSettings", "EndpointCreationPolicy", "merged"]
 
 MEBIBYTE = 1 << 20
 
@@ -182,3 +182,12 @@ def _whole(name: str, value: Any, low: int, high: int | None = None) -> None:
 def _one_of(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     if value not in choices:
         raise InvalidParameter(f"{name} must be one of {', '.join(map(str, choices))}; got {value!r}")
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``over`` written into ``base``, dictionaries merged key by key, anything else replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result

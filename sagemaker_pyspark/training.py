@@ -7,7 +7,7 @@ from typing import Any
 
 from . import errors, waiting
 from .session import Session
-from .settings import TrainingSettings
+from .settings import TrainingSettings, merged
 
 __all__ = ["TrainedModel", "TrainingJob", "request", "train", "wait"]
 
@@ -165,12 +165,3 @@ def is_final(session: Session, name: str) -> bool:
     except errors.AwsError:
         return False
     return status in _FINAL
-
-
-def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """``over`` written into ``base``, dictionaries merged key by key, anything else replaced."""
-    result = dict(base)
-    for key, value in over.items():
-        old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return result

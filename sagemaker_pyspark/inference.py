@@ -1,0 +1,175 @@
+"""DataFrame to predictions: one Python UDF that sees only the record column, so every input column stays in the JVM.
+
+The UDF is an iterator over Arrow batches: it cuts the record column into requests, keeps several of them in flight (see
+``invocation``) and yields one struct a row, in order. Columns of any Spark type survive because they never leave Spark.
+"""
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from . import columns, errors
+from .invocation.engine import Answer, invoke
+from .invocation.options import Options
+from .session import Session, translated
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
+
+__all__ = ["ERROR_DDL", "Target", "output_fields", "predict"]
+
+log = logging.getLogger(__name__)
+
+#: The error column of ``onError="column"``: null where the row was answered.
+ERROR_DDL = "struct<code:string,message:string,http_status:int,request_id:string,attempts:int>"
+_ANSWER = "__sagemaker_answer"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where requests go, shipped to every worker; a recipe and no client."""
+
+    session: Session
+    endpoint_name: str
+    content_type: str
+    accept: str
+    max_connections: int = 10
+
+    def sender(self) -> Callable[[Any, int], Answer]:
+        """A function that sends one body; built in the worker, around this process's client."""
+        client = self.session.client("sagemaker-runtime", max_pool_connections=max(10, self.max_connections))
+
+        def send(body: Any, rows: int) -> Answer:
+            with translated("sagemaker-runtime.invoke_endpoint"):
+                answer = client.invoke_endpoint(EndpointName=self.endpoint_name, ContentType=self.content_type,
+                                                Accept=self.accept, Body=body if isinstance(body, bytes) else bytes(body))
+                return Answer(answer["Body"].read(), answer.get("ContentType"),
+                              answer["ResponseMetadata"].get("RequestId"))
+
+        return send
+
+
+class Scorer:
+    """The body of the UDF: arrays of encoder inputs in, struct arrays of predictions out."""
+
+    def __init__(self, encode: Any, source: Any, body: Any, decode: Any, options: Options):
+        self.encode, self.source, self.body, self.decode, self.options = encode, source, body, decode, options
+
+    def __call__(self, batches: Iterator[Any]) -> Iterator[pa.RecordBatch]:
+        options = self.options
+        if options.pool_size:  # one pool for all workers of this executor: they share the daemon that forked them
+            options = replace(options, pool_directory=os.path.join(
+                tempfile.gettempdir(), f"{options.pool_directory}-{os.getppid()}"))
+        records = (self.encode(_arrays(batch)) for batch in batches)
+        yield from invoke(records, self.source.sender(), self.decode, self.body, options)
+
+
+def _arrays(batch: Any) -> list[pa.Array]:
+    """What Spark hands an iterator UDF: one array or a tuple of them, of Arrow or (before 4.1) pandas."""
+    return [_arrow(one) for one in (batch if isinstance(batch, tuple) else (batch,))]
+
+
+def _arrow(values: Any) -> pa.Array:
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if hasattr(values, "columns"):  # a struct column reaches a pandas UDF as a DataFrame
+        return pa.RecordBatch.from_pandas(values, preserve_index=False).to_struct_array()
+    array = pa.Array.from_pandas(values)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def predict(df: DataFrame, encoding: columns.Encoding, scorer: Scorer, fields: tuple[tuple[str, str], ...],
+            error_column: str | None, keep_inputs: bool) -> DataFrame:
+    """Append the answers to the DataFrame.
+
+    Parameters
+    ----------
+    fields : tuple of (name, type)
+        The deserializer's fields, in order.
+    error_column : str or None
+        Name of the error column for ``onError="column"``.
+    keep_inputs : bool
+        Whether the input columns are kept (1.4.5's ``modelPrependInputRowsToTransformationRows``).
+    """
+    import pyspark.sql.functions as F
+
+    _refuse_clashes(df, fields, error_column, keep_inputs)
+    answer = _udf(scorer, fields, error_column is not None)(*encoding.inputs).alias(_ANSWER)
+    wide = df.select("*", answer) if keep_inputs else df.select(answer)
+    outputs = [columns.restore(F.col(_ANSWER)[f"f{at}"], kind).alias(name) for at, (name, kind) in enumerate(fields)]
+    if error_column is not None:
+        outputs.append(F.col(_ANSWER)["error"].alias(error_column))
+    return wide.select("*", *outputs).drop(_ANSWER)
+
+
+def _udf(scorer: Scorer, fields: tuple[tuple[str, str], ...], with_error: bool) -> Any:
+    """The UDF, on Arrow where Spark has that (4.1), else on pandas.
+
+    It is marked non-deterministic so that the optimizer neither copies it into a filter nor runs it once per output
+    column: a second evaluation would be a second bill.
+    """
+    # Positions and not names inside the struct: a user's field name may hold anything.
+    ddl = ", ".join([*(f"f{at} {columns.spark_type(kind)}" for at, (_, kind) in enumerate(fields)),
+                     *([f"error {ERROR_DDL}"] if with_error else [])])
+    try:
+        from pyspark.sql.functions import ArrowUDFType, arrow_udf
+    except ImportError:
+        from pyspark.sql.functions import PandasUDFType, pandas_udf
+
+        def run_pandas(batches: Any) -> Any:
+            for batch in scorer(batches):
+                yield batch.to_pandas()
+
+        return pandas_udf(run_pandas, ddl, PandasUDFType.SCALAR_ITER).asNondeterministic()
+
+    def run_arrow(batches: Any) -> Any:
+        for batch in scorer(batches):
+            yield batch.to_struct_array()
+
+    return arrow_udf(run_arrow, ddl, ArrowUDFType.SCALAR_ITER).asNondeterministic()
+
+
+def _refuse_clashes(df: DataFrame, fields: tuple[tuple[str, str], ...], error_column: str | None,
+                    keep_inputs: bool) -> None:
+    existing = {name.lower() for name in df.columns} if keep_inputs else set()
+    for name in (*(name for name, _ in fields), *([error_column] if error_column else [])):
+        if name.lower() in existing:
+            raise errors.UnsupportedColumn(
+                f"output column {name!r} must not exist in the input, which has {', '.join(df.columns)}; drop or rename "
+                "it, or give the response deserializer another column name", column=name)
+        existing.add(name.lower())
+
+
+def output_fields(fields: tuple[tuple[str, str], ...], error_column: str | None) -> StructType:
+    """The Spark fields that ``predict`` appends."""
+    from pyspark.ml.linalg import VectorUDT
+    from pyspark.sql.types import StructField, StructType
+
+    made = StructType()
+    for name, kind in fields:
+        made.add(StructField(name, VectorUDT() if kind == "vector" else _data_type(kind)))
+    return made.add(StructField(error_column, _data_type(ERROR_DDL))) if error_column else made
+
+
+def _data_type(kind: str) -> Any:
+    """A DDL type without a JVM (``DataType.fromDDL`` needs one before 4.0), for the types deserializers declare."""
+    from pyspark.sql import types as T
+
+    simple = {"double": T.DoubleType, "float": T.FloatType, "int": T.IntegerType, "integer": T.IntegerType,
+              "bigint": T.LongType, "long": T.LongType, "smallint": T.ShortType, "tinyint": T.ByteType,
+              "boolean": T.BooleanType, "string": T.StringType, "binary": T.BinaryType}
+    if kind in simple:
+        return simple[kind]()
+    if kind.startswith("array<") and kind.endswith(">"):
+        return T.ArrayType(_data_type(kind[6:-1]))
+    if kind == ERROR_DDL:
+        return T.StructType([T.StructField(n, _data_type(t)) for n, t in
+                             (pair.split(":") for pair in kind[7:-1].split(","))])
+    return T._parse_datatype_string(kind)

@@ -1,0 +1,370 @@
+"""SageMakerModel: a pyspark.ml Model whose transform appends what SageMaker answers."""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pyspark.ml import Model
+
+from . import errors, inference, training
+from . import session as sessions
+from .codecs.base import RequestRowSerializer, ResponseRowDeserializer
+from .deployment import Deployment
+from .hosting import Container
+from .naming import NamePolicy, RandomNamePolicy
+from .params import InferenceParams
+from .persistence import JsonStage, from_plain, to_plain
+from .session import Session
+from .settings import CreatedResources, EndpointCreationPolicy, HostingSettings, ServerlessSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
+
+__all__ = ["SageMakerModel", "SageMakerResourceCleanup"]
+
+log = logging.getLogger(__name__)
+
+
+class SageMakerModel(Model, InferenceParams, JsonStage):
+    """Predictions from a SageMaker endpoint, a batch transform job, or the model's artifact itself.
+
+    Parameters
+    ----------
+    endpointInstanceType : str or None
+        For example ``"ml.m5.xlarge"``; not needed for an existing endpoint or ``mode="serverless"``.
+    endpointInitialInstanceCount : int
+    requestRowSerializer : RequestRowSerializer
+        Rows to request bytes.
+    responseRowDeserializer : ResponseRowDeserializer
+        Answer bytes to columns.
+    existingEndpointName : str, optional
+        Use this endpoint; it is never deleted.
+    modelImage, modelPath, modelExecutionRoleARN : str, optional
+        Image, ``s3://`` URI of model.tar.gz and role, from which an endpoint can be created.
+    modelEnvironmentVariables : dict, optional
+    endpointCreationPolicy : EndpointCreationPolicy member
+        Default ``EPHEMERAL``: created by the first ``transform``, deleted at interpreter exit or by :meth:`delete`.
+    sagemakerClient : boto3 client, optional
+        Used in this process instead of one built by ``session``.
+    prependResultRows : bool
+        Keep the input columns.
+    namePolicy : NamePolicy
+    session : Session, optional
+        Default :func:`sagemaker_pyspark.session.current`.
+    hosting : HostingSettings, optional
+        Everything else about the endpoint.
+
+    Raises
+    ------
+    InvalidParameter
+        A value breaks its rule.
+    """
+
+    def __init__(self, endpointInstanceType: str | None = None, endpointInitialInstanceCount: int | None = 1,
+                 requestRowSerializer: RequestRowSerializer | None = None,
+                 responseRowDeserializer: ResponseRowDeserializer | None = None,
+                 existingEndpointName: str | None = None, modelImage: str | None = None, modelPath: Any = None,
+                 modelEnvironmentVariables: dict[str, str] | None = None, modelExecutionRoleARN: str | None = None,
+                 endpointCreationPolicy: Any = EndpointCreationPolicy.EPHEMERAL, sagemakerClient: Any = None,
+                 prependResultRows: bool = True, namePolicy: NamePolicy | None = None, uid: str | None = None,
+                 javaObject: Any = None, *, session: Session | None = None, hosting: HostingSettings | None = None):
+        super().__init__()
+        if requestRowSerializer is None or responseRowDeserializer is None:
+            raise errors.InvalidParameter("requestRowSerializer and responseRowDeserializer must be given, got None")
+        base = hosting or HostingSettings()
+        self._hosting = dataclasses.replace(
+            base, instance_type=endpointInstanceType or base.instance_type,
+            instance_count=endpointInitialInstanceCount or base.instance_count,
+            environment={**base.environment, **(modelEnvironmentVariables or {})})
+        self._serializer, self._deserializer = requestRowSerializer, responseRowDeserializer
+        self._policy = endpointCreationPolicy
+        self._image, self._path, self._role = modelImage, _uri(modelPath), modelExecutionRoleARN
+        self._prepend, self._names = prependResultRows, namePolicy or RandomNamePolicy()
+        self._client = sagemakerClient
+        self._given_session = session
+        self._existing = existingEndpointName
+        self._trained: training.TrainedModel | None = None
+        self._deployment_: Deployment | None = None
+        self._kept: list[Any] = []
+        if uid:
+            self._resetUid(uid)
+        if endpointCreationPolicy == EndpointCreationPolicy.CREATE_ON_CONSTRUCT and not existingEndpointName:
+            self._deployment.ensure(endpointCreationPolicy)
+
+    # -- other ways to come by a model ------------------------------------------------------------------------------
+
+    @classmethod
+    def fromTrainingJob(cls, trainingJobName: str, modelImage: str, modelExecutionRoleARN: str,
+                        endpointInstanceType: str | None, endpointInitialInstanceCount: int | None,
+                        requestRowSerializer: RequestRowSerializer, responseRowDeserializer: ResponseRowDeserializer,
+                        modelEnvironmentVariables: dict[str, str] | None = None,
+                        endpointCreationPolicy: Any = EndpointCreationPolicy.EPHEMERAL, sagemakerClient: Any = None,
+                        prependResultRows: bool = True, namePolicy: NamePolicy | None = None, uid: str | None = None, *,
+                        session: Session | None = None, hosting: HostingSettings | None = None) -> SageMakerModel:
+        """The model of a training job, waiting for it if it still runs (also the way to attach after a lost driver).
+
+        Raises
+        ------
+        TrainingError
+            The job did not complete.
+        NotFound
+            There is no such job.
+        """
+        reach = _session(session, sagemakerClient)
+        trained = training.wait(reach, trainingJobName)
+        model = cls.fromModelS3Path(
+            trained.artifact, modelImage or trained.image, modelExecutionRoleARN or trained.role, endpointInstanceType,
+            endpointInitialInstanceCount, requestRowSerializer, responseRowDeserializer, modelEnvironmentVariables,
+            endpointCreationPolicy, sagemakerClient, prependResultRows, namePolicy, uid, session=session, hosting=hosting)
+        model._trained = trained
+        return model
+
+    @classmethod
+    def fromModelS3Path(cls, modelPath: Any, modelImage: str, modelExecutionRoleARN: str,
+                        endpointInstanceType: str | None, endpointInitialInstanceCount: int | None,
+                        requestRowSerializer: RequestRowSerializer, responseRowDeserializer: ResponseRowDeserializer,
+                        modelEnvironmentVariables: dict[str, str] | None = None,
+                        endpointCreationPolicy: Any = EndpointCreationPolicy.EPHEMERAL, sagemakerClient: Any = None,
+                        prependResultRows: bool = True, namePolicy: NamePolicy | None = None, uid: str | None = None, *,
+                        session: Session | None = None, hosting: HostingSettings | None = None) -> SageMakerModel:
+        """The model in a model.tar.gz on S3."""
+        return cls(endpointInstanceType, endpointInitialInstanceCount, requestRowSerializer, responseRowDeserializer,
+                   None, modelImage, modelPath, modelEnvironmentVariables, modelExecutionRoleARN, endpointCreationPolicy,
+                   sagemakerClient, prependResultRows, namePolicy, uid, session=session, hosting=hosting)
+
+    @classmethod
+    def fromEndpoint(cls, endpointName: str, requestRowSerializer: RequestRowSerializer,
+                     responseRowDeserializer: ResponseRowDeserializer,
+                     modelEnvironmentVariables: dict[str, str] | None = None, sagemakerClient: Any = None,
+                     prependResultRows: bool = True, namePolicy: NamePolicy | None = None, uid: str | None = None, *,
+                     session: Session | None = None) -> SageMakerModel:
+        """A model over an endpoint that exists; it is used and never deleted."""
+        return cls(None, None, requestRowSerializer, responseRowDeserializer, endpointName, None, None,
+                   modelEnvironmentVariables, None, EndpointCreationPolicy.DO_NOT_CREATE, sagemakerClient,
+                   prependResultRows, namePolicy, uid, session=session)
+
+    # -- what it is ---------------------------------------------------------------------------------------------------
+
+    endpointInstanceType = property(lambda self: self._hosting.instance_type)
+    endpointInitialInstanceCount = property(lambda self: self._hosting.instance_count)
+    requestRowSerializer = property(lambda self: self._serializer)
+    responseRowDeserializer = property(lambda self: self._deserializer)
+    existingEndpointName = property(lambda self: self._existing)
+    modelImage = property(lambda self: self._image)
+    modelPath = property(lambda self: self._path)
+    modelEnvironmentVariables = property(lambda self: dict(self._hosting.environment))
+    modelExecutionRoleARN = property(lambda self: self._role)
+    endpointCreationPolicy = property(lambda self: self._policy)
+    prependResultRows = property(lambda self: self._prepend)
+    namePolicy = property(lambda self: self._names)
+    hosting = property(lambda self: self._hosting)
+
+    @property
+    def session(self) -> Session:
+        """How AWS is reached."""
+        return _session(self._given_session, self._client)
+
+    @property
+    def sagemakerClient(self) -> Any:
+        """The boto3 client of this process."""
+        return self.session.client("sagemaker")
+
+    @property
+    def endpointName(self) -> str | None:
+        """Name of the endpoint, None while there is none."""
+        return self._deployment.endpoint_name
+
+    @property
+    def trainingMetrics(self) -> dict[str, float]:
+        """Last value of each metric of the training job, empty if this model was not trained here."""
+        return dict(self._trained.metrics) if self._trained else {}
+
+    @property
+    def trainingJobName(self) -> str | None:
+        """The job this model came from, None if it did not."""
+        return self._trained.job_name if self._trained else None
+
+    @property
+    def resourceCleanup(self) -> SageMakerResourceCleanup:
+        return SageMakerResourceCleanup(self._client, session=self.session)
+
+    def getCreatedResources(self) -> CreatedResources:
+        """Names of what this model created on SageMaker."""
+        return self._deployment.created
+
+    @property
+    def _deployment(self) -> Deployment:
+        if self._deployment_ is None:
+            container = (Container(self._image, self._path, tuple(self._hosting.environment.items()))
+                         if self._image else None)
+            names = CreatedResources(self._names.modelName, self._names.endpointConfigName, self._names.endpointName)
+            self._deployment_ = Deployment(self.session.resolved(), container, self._role, self._hosting, names,
+                                           self._existing)
+        return self._deployment_
+
+    def copy(self, extra: Any = None) -> SageMakerModel:
+        """A copy with other Params that shares this model's endpoint."""
+        self._deployment  # made now, so that both hold the same one
+        return super().copy(extra)
+
+    # -- predictions --------------------------------------------------------------------------------------------------
+
+    def transform(self, dataset: DataFrame, params: Any = None) -> DataFrame:
+        """Append the predictions.
+
+        Parameters
+        ----------
+        dataset : DataFrame
+            Any columns; those the serializer names are sent.
+        params : dict, optional
+            Params for this call.
+
+        Returns
+        -------
+        DataFrame
+            The input's columns, then the response deserializer's, then ``errorCol`` with ``onError="column"``. Rows keep
+            their number and order.
+
+        Raises
+        ------
+        UnsupportedColumn
+            Before anything is created or sent.
+        HostingError
+            The endpoint did not come into service.
+
+        Notes
+        -----
+        Spark is lazy: rows are sent by the action that needs them, and what goes wrong then (``InvocationError``,
+        ``RowCountMismatch``) is raised by that action.
+        """
+        return super().transform(dataset, params) if params else self._transform(dataset)
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        from .modes import run
+
+        result = run(self, dataset)
+        if self.getOrDefault("sendOnce") and not dataset.isStreaming:
+            from pyspark import StorageLevel
+
+            result = result.persist(StorageLevel.MEMORY_AND_DISK)
+            self._kept.append(result)
+        return result
+
+    def transformSchema(self, schema: StructType) -> StructType:
+        """The schema that ``transform`` gives for an input schema, without Spark doing anything."""
+        from pyspark.sql.types import StructType
+
+        error = self.getOrDefault("errorCol") if self.getOrDefault("onError") == "column" else None
+        added = inference.output_fields(self._deserializer.fields, error)
+        return StructType([*(schema.fields if self._prepend else ()), *added.fields])
+
+    def unpersist(self) -> SageMakerModel:
+        """Release the predictions that ``sendOnce`` keeps in Spark's storage."""
+        while self._kept:
+            self._kept.pop().unpersist()
+        return self
+
+    # -- the endpoint's life ------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def deployed(self, serverless: ServerlessSettings | None = None) -> Iterator[SageMakerModel]:
+        """An endpoint for the block: created on entry, deleted on success, on an exception and on Ctrl-C.
+
+        Use the predictions inside the block: a DataFrame is lazy, and its rows are sent by its action.
+        """
+        hosting = dataclasses.replace(self._hosting, serverless=serverless) if serverless else self._hosting
+        deployment = self._deployment
+        already = deployment.endpoint_name is not None
+        deployment.ensure(EndpointCreationPolicy.EPHEMERAL, hosting)
+        try:
+            yield self
+        finally:
+            if not already:
+                deployment.delete()
+
+    def delete(self) -> None:
+        """Delete the endpoint, endpoint config and model that this stage created; nothing else.
+
+        Raises
+        ------
+        CleanupError
+            Naming what may still exist.
+        """
+        self._deployment.delete()
+
+    # -- saving -------------------------------------------------------------------------------------------------------
+
+    def _state(self) -> dict[str, Any]:
+        outlives = self._policy in (EndpointCreationPolicy.CREATE_ON_CONSTRUCT, EndpointCreationPolicy.CREATE_ON_TRANSFORM)
+        return {
+            "request": self._serializer.to_json(), "response": self._deserializer.to_json(),
+            "hosting": to_plain(self._hosting), "image": self._image, "path": self._path, "role": self._role,
+            "policy": self._policy.name, "prepend": self._prepend, "names": to_plain(self._names),
+            "endpoint": self._existing or (self._deployment.created.endpoint_name if outlives else None),
+            "trained": to_plain(self._trained), "region": self.session.region,
+        }
+
+    @classmethod
+    def _restored(cls, state: dict[str, Any]) -> SageMakerModel:
+        hosting = dict(state["hosting"])
+        if hosting.get("serverless"):
+            hosting["serverless"] = from_plain(ServerlessSettings, hosting["serverless"])
+        current = sessions.current()
+        model = cls(
+            None, None, RequestRowSerializer.from_json(state["request"]),
+            ResponseRowDeserializer.from_json(state["response"]), state["endpoint"], state["image"], state["path"], None,
+            state["role"], EndpointCreationPolicy.DO_NOT_CREATE if state["endpoint"] else
+            EndpointCreationPolicy.named(state["policy"]), None, state["prepend"], NamePolicy.from_json(state["names"]),
+            hosting=from_plain(HostingSettings, hosting),
+            session=None if current.region or not state["region"] else dataclasses.replace(
+                current, region=state["region"]))
+        model._trained = from_plain(training.TrainedModel, state["trained"]) if state["trained"] else None
+        return model
+
+
+def _session(given: Session | None, client: Any) -> Session:
+    session = given or sessions.current()
+    return session.with_clients(sagemaker=client) if client is not None else session
+
+
+def _uri(path: Any) -> str | None:
+    return path.toS3UriString() if hasattr(path, "toS3UriString") else path
+
+
+class SageMakerResourceCleanup:
+    """Deletes what a model created, by name.
+
+    Parameters
+    ----------
+    sagemakerClient : boto3 client, optional
+    session : Session, optional
+    """
+
+    def __init__(self, sagemakerClient: Any = None, java_object: Any = None, *, session: Session | None = None):
+        self._session = _session(session, sagemakerClient)
+
+    def deleteResources(self, created_resources: CreatedResources) -> None:
+        """Delete endpoint, endpoint config and model of these names.
+
+        Raises
+        ------
+        CleanupError
+            Naming what may still exist.
+        """
+        from . import hosting
+
+        hosting.delete(self._session, created_resources)
+
+    def deleteEndpoint(self, name: str) -> None:
+        self.deleteResources(CreatedResources(endpoint_name=name))
+
+    def deleteEndpointConfig(self, name: str) -> None:
+        self.deleteResources(CreatedResources(endpoint_config_name=name))
+
+    def deleteModel(self, name: str) -> None:
+        self.deleteResources(CreatedResources(model_name=name))
+
