@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import DataType, StructType
 
-__all__ = ["Encoding", "check_features", "check_label", "dimension", "encoding", "restore", "spark_type"]
+__all__ = ["Encoding", "TabularRows", "check_features", "check_label", "dimension", "encoding", "restore", "spark_type"]
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,8 @@ def encoding(df: DataFrame, serializer: Any, codec: str = "auto") -> Encoding:
     UnsupportedColumn
         A column that the serializer names is missing or of a type no codec takes.
     """
+    if isinstance(serializer, TabularRows):
+        return serializer.encoding(df)
     names = _needed(df.schema, serializer)
     features = getattr(serializer, "featuresColumnName", None)
     if features in names:
@@ -219,3 +221,29 @@ def restore(column: Column, kind: str) -> Column:
     from pyspark.ml.functions import array_to_vector
 
     return array_to_vector(column)
+
+
+# -- plain tables: every column of the DataFrame, as CSV or JSON lines ------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TabularRows:
+    """A whole row as one CSV or JSON line, written by Spark SQL's own ``to_csv`` and ``to_json``.
+
+    Attributes
+    ----------
+    kind : {"csv", "jsonlines"}
+    options : tuple of (name, value)
+        Options of Spark's CSV or JSON writer, e.g. ``(("sep", ";"),)``.
+    """
+
+    kind: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    def encoding(self, df: DataFrame) -> Encoding:
+        import pyspark.sql.functions as F
+
+        whole = F.struct(*[df[name] for name in df.columns])
+        write = F.to_csv if self.kind == "csv" else F.to_json
+        line = F.concat(write(whole, dict(self.options)), F.lit("\n")).cast("binary")
+        return Encoding((line,), ("record",), _already_encoded, "sql")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from . import columns, errors
 from .session import Session
@@ -178,7 +179,7 @@ class Worker:
         try:
             for batch in batches:
                 if self.has_dimension:
-                    dims = pa.compute.min_max(batch.column(self.inputs)).as_py()
+                    dims = pc.min_max(batch.column(self.inputs)).as_py()
                     low = _lowest(low, dims["min"])
                     high = -_lowest(None if high is None else -high, -dims["max"]) if dims["max"] is not None else high
                 records = self.encode(batch.columns[:self.inputs])
@@ -189,10 +190,15 @@ class Worker:
         except Exception as problem:  # reported below: see the class docstring
             error = f"{type(problem).__name__}: {problem}"
             upload.abort()
+        yield self.report(upload, nulls, low, high, error)
+
+    @staticmethod
+    def report(upload: Upload, nulls: int, low: int | None, high: int | None, error: str | None) -> pa.RecordBatch:
+        """One row an object, and one for what concerns the whole task."""
         rows = [(key, count, size, 0, None, None, None) for key, count, size in upload.objects]
         rows.append((None, 0, 0, nulls, low, high, error))
-        yield pa.RecordBatch.from_arrays([pa.array(values, f.type) for values, f in zip(zip(*rows), _REPORT)],
-                                         schema=_REPORT)
+        return pa.RecordBatch.from_arrays([pa.array(values, f.type) for values, f in zip(zip(*rows), _REPORT)],
+                                          schema=_REPORT)
 
     def _new_key(self) -> str:
         from pyspark import TaskContext

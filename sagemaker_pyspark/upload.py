@@ -85,6 +85,10 @@ class Upload:
         if self._size >= self._object_bytes:
             self._finish()
 
+    def count(self, rows: int) -> None:
+        """Say how many rows the current object holds, for formats that are not written row by row."""
+        self._rows = rows
+
     def close(self) -> None:
         """Complete the last object."""
         self._finish()

@@ -1,0 +1,130 @@
+"""Training rows as Parquet: label first, then one flat column per feature, as the XGBoost container reads it."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from . import columns, errors
+from .staging import Worker
+from .upload import Upload
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["plan"]
+
+
+def plan(df: DataFrame, serializer: Any, codec: str) -> tuple[DataFrame, Worker, str]:
+    """Project a DataFrame for :class:`ParquetWorker`: label and features if there is a features column, else all of it."""
+    import pyspark.sql.functions as F
+    from pyspark.ml.functions import vector_to_array
+
+    features = getattr(serializer, "featuresColumnName", None)
+    label = getattr(serializer, "labelColumnName", None)
+    if features not in df.columns:
+        return df, ParquetWorker((), 0, False), "arrow"
+    columns.check_features(df.schema, features)
+    kind = df.schema[features].dataType
+    flat = vector_to_array(df[features]) if type(kind).__name__ == "VectorUDT" else df[features].cast("array<double>")
+    projection = [flat.alias("features"), columns.dimension(df, features).alias("dimension")]
+    if label in df.columns:
+        columns.check_label(df.schema, label)
+        projection.insert(1, df[label].cast("double").alias("label"))
+    return df.select(*projection), ParquetWorker(("features", "label"), len(projection) - 1, True), "arrow"
+
+
+class ParquetWorker(Worker):
+    """Writes each task's rows as one Parquet object, a row group a batch, streamed to S3."""
+
+    def __init__(self, encode: Any, inputs: int, has_dimension: bool):
+        super().__init__(self._flatten, inputs, has_dimension)
+        self.flat = bool(encode)
+        self._writer: Any = None
+
+    def bind(self, session: Any, folder: Any, extension: str, compression: str | None, part_bytes: int,
+             object_bytes: int) -> None:
+        if compression == "gzip":
+            raise errors.InvalidParameter("trainingCompressionCodec must be unset for parquet, which compresses itself")
+        super().bind(session, folder, extension, compression, part_bytes, object_bytes=1 << 62)
+
+    def _flatten(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """(rows,) lists of one length to one column a feature."""
+        names = batch.schema.names
+        values = batch.column(names.index("features"))
+        width = len(values.values) // len(values) if len(values) else 0
+        matrix = np.asarray(values.flatten()).reshape(len(values), width)
+        flat = {f"f{at}": matrix[:, at] for at in range(width)}
+        if "label" in names:
+            flat = {"label": batch.column(names.index("label")), **flat}
+        return pa.RecordBatch.from_pydict(flat)
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        upload = Upload(self.session, self.folder.put_arguments(), self._new_key, self.part_bytes, self.object_bytes)
+        sink, writer = _Sink(upload), None
+        low = high = None
+        rows = nulls = 0
+        error = None
+        try:
+            for batch in batches:
+                if batch.num_rows == 0:
+                    continue
+                if self.flat:
+                    dims = pc.min_max(batch.column(batch.schema.names.index("dimension"))).as_py()
+                    low = dims["min"] if low is None else min(low, dims["min"] or low)
+                    high = dims["max"] if high is None else max(high, dims["max"] or high)
+                    nulls += sum(column.null_count for column in batch.columns[:self.inputs])
+                    if nulls or low != high:
+                        continue  # the driver refuses the data; what was written is deleted
+                    batch = self._flatten(batch)
+                if writer is None:
+                    writer = pq.ParquetWriter(sink, batch.schema)
+                writer.write_batch(batch)
+                rows += batch.num_rows
+            if writer is not None:
+                writer.close()
+                upload.count(rows)
+            upload.close()
+        except Exception as problem:  # reported to the driver, see Worker
+            error = f"{type(problem).__name__}: {problem}"
+            upload.abort()
+        yield self.report(upload, nulls, low, high, error)
+
+
+class _Sink:
+    """A write-only file over an upload."""
+
+    closed = False
+
+    def __init__(self, upload: Upload):
+        self._upload = upload
+        self._at = 0
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self._upload.write_bytes(view, 0)
+        self._at += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        return self._at
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
