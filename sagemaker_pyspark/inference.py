@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.types import StructType
 
-__all__ = ["ERROR_DDL", "Target", "output_fields", "predict"]
+__all__ = ["ERROR_DDL", "Scorer", "Target", "bounded", "output_fields", "predict", "refuse_clashes"]
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,6 @@ def predict(df: DataFrame, encoding: columns.Encoding, scorer: Scorer, fields: t
     """
     import pyspark.sql.functions as F
 
-    _refuse_clashes(df, fields, error_column, keep_inputs)
     answer = _udf(scorer, fields, error_column is not None)(*encoding.inputs).alias(_ANSWER)
     wide = df.select("*", answer) if keep_inputs else df.select(answer)
     outputs = [columns.restore(F.col(_ANSWER)[f"f{at}"], kind).alias(name) for at, (name, kind) in enumerate(fields)]
@@ -136,8 +135,15 @@ def _udf(scorer: Scorer, fields: tuple[tuple[str, str], ...], with_error: bool) 
     return arrow_udf(run_arrow, ddl, ArrowUDFType.SCALAR_ITER).asNondeterministic()
 
 
-def _refuse_clashes(df: DataFrame, fields: tuple[tuple[str, str], ...], error_column: str | None,
-                    keep_inputs: bool) -> None:
+def refuse_clashes(df: DataFrame, fields: tuple[tuple[str, str], ...], error_column: str | None,
+                   keep_inputs: bool) -> None:
+    """Refuse output columns whose name the input already has.
+
+    Raises
+    ------
+    UnsupportedColumn
+        Naming the column.
+    """
     existing = {name.lower() for name in df.columns} if keep_inputs else set()
     for name in (*(name for name, _ in fields), *([error_column] if error_column else [])):
         if name.lower() in existing:
@@ -145,6 +151,47 @@ def _refuse_clashes(df: DataFrame, fields: tuple[tuple[str, str], ...], error_co
                 f"output column {name!r} must not exist in the input, which has {', '.join(df.columns)}; drop or rename "
                 "it, or give the response deserializer another column name", column=name)
         existing.add(name.lower())
+
+
+def bounded(df: DataFrame, options: Options, most: int | None) -> tuple[DataFrame, Options]:
+    """Share a job-wide bound of requests in flight among executors.
+
+    Workers of one executor share a pool of tokens. With a known number of executors each gets its part of the bound;
+    where the bound is smaller than that number, or the number is not known, the job gets at most ``most`` partitions
+    with one request in flight each.
+
+    Parameters
+    ----------
+    most : int or None
+        The bound; None leaves each task to its own.
+    """
+    if most is None:
+        return df, options
+    executors = _executors(df.sparkSession)
+    if executors is not None and most >= executors:
+        return df, replace(options, max_concurrency=min(options.max_concurrency, most), pool_size=most // executors)
+    return df.coalesce(most), replace(options, max_concurrency=1)
+
+
+def _executors(spark: Any) -> int | None:
+    """How many executors the session can have at most, None when that is open."""
+
+    def setting(name: str, default: str | None = None) -> str | None:
+        try:
+            return spark.conf.get(name, default)
+        except Exception:  # Connect may hide static settings; then nothing is known
+            return default
+
+    master = setting("spark.master") or ""
+    if master == "local" or master.startswith("local["):
+        return 1
+    if setting("spark.dynamicAllocation.enabled", "false") == "true":
+        most = setting("spark.dynamicAllocation.maxExecutors")
+        return int(most) if most and most.isdigit() and int(most) < 1 << 20 else None
+    if master.startswith("local-cluster["):
+        return int(master[len("local-cluster["):].split(",")[0])
+    fixed = setting("spark.executor.instances")
+    return int(fixed) if fixed else None
 
 
 def output_fields(fields: tuple[tuple[str, str], ...], error_column: str | None) -> StructType:

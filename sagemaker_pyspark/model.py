@@ -1,6 +1,7 @@
 """SageMakerModel: a pyspark.ml Model whose transform appends what SageMaker answers."""
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
 import logging
@@ -251,21 +252,28 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
             from pyspark import StorageLevel
 
             result = result.persist(StorageLevel.MEMORY_AND_DISK)
-            self._kept.append(result)
+            self._keep(result)
         return result
+
+    def _keep(self, resource: Any) -> None:
+        """Remember something with ``unpersist`` that lives until :meth:`unpersist` or the interpreter's exit."""
+        if not self._kept:
+            atexit.register(_release, self._kept)
+        self._kept.append(resource)
+
+    def _error_column(self) -> str | None:
+        return self.getOrDefault("errorCol") if self.getOrDefault("onError") == "column" else None
 
     def transformSchema(self, schema: StructType) -> StructType:
         """The schema that ``transform`` gives for an input schema, without Spark doing anything."""
         from pyspark.sql.types import StructType
 
-        error = self.getOrDefault("errorCol") if self.getOrDefault("onError") == "column" else None
-        added = inference.output_fields(self._deserializer.fields, error)
+        added = inference.output_fields(self._deserializer.fields, self._error_column())
         return StructType([*(schema.fields if self._prepend else ()), *added.fields])
 
     def unpersist(self) -> SageMakerModel:
         """Release the predictions that ``sendOnce`` keeps in Spark's storage."""
-        while self._kept:
-            self._kept.pop().unpersist()
+        _release(self._kept)
         return self
 
     # -- the endpoint's life ------------------------------------------------------------------------------------------
@@ -324,6 +332,16 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
                 current, region=state["region"]))
         model._trained = from_plain(training.TrainedModel, state["trained"]) if state["trained"] else None
         return model
+
+
+def _release(kept: list[Any]) -> None:
+    """Release what transforms keep. At exit Spark may be gone, and its storage with it."""
+    while kept:
+        resource = kept.pop()
+        try:
+            resource.unpersist()
+        except Exception as problem:
+            log.debug("releasing predictions: %s", problem)
 
 
 def _session(given: Session | None, client: Any) -> Session:

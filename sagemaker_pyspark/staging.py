@@ -165,6 +165,7 @@ class Worker:
 
     def __init__(self, encode: Any, inputs: int, has_dimension: bool):
         self.encode, self.inputs, self.has_dimension = encode, inputs, has_dimension
+        self._objects = 0
 
     def bind(self, session: Session, folder: Destination, extension: str, compression: str | None, part_bytes: int,
              object_bytes: int) -> None:
@@ -206,7 +207,9 @@ class Worker:
         context = TaskContext.get()
         partition = context.partitionId() if context is not None else 0
         suffix = ".gz" if self.compression == "gzip" else ""
-        return f"{self.folder.prefix}part-{partition:05d}-{uuid.uuid4().hex}.{self.extension}{suffix}"
+        self._objects += 1  # in the name, so that names sort as rows do
+        return (f"{self.folder.prefix}part-{partition:05d}-{self._objects:04d}-{uuid.uuid4().hex}.{self.extension}"
+                f"{suffix}")
 
 
 def _lowest(left: int | None, right: int | None) -> Any:
@@ -306,7 +309,7 @@ def sweep_orphans(session: Session, folder: Destination) -> None:
     Their keys were lost with the job. The folder's name is 128 random bits made for this job, and only names of our own
     form below it are touched, so nothing that is not ours can match.
     """
-    ours = re.compile(re.escape(folder.prefix) + r"part-\d{5,}-[0-9a-f]{32}\.[a-z]+(\.gz)?")
+    ours = re.compile(re.escape(folder.prefix) + r"part-\d{5,}-\d{4,}-[0-9a-f]{32}\.[a-z]+(\.gz)?")
     try:
         found = [item["Key"] for item in session.pages(
             "s3", "list_objects_v2", "Contents", Bucket=folder.bucket, Prefix=folder.prefix,
