@@ -36,12 +36,12 @@ class LocalTarget:
     accept: str
 
     def sender(self) -> Callable[[Any, int], Answer]:
-        from .codecs import record
+        from .codecs.decode import decode_matrix
 
         scorer = self._scorer()
 
         def send(body: Any, rows: int) -> Answer:
-            features, _ = record.decode_matrix(body)
+            features, _ = decode_matrix(body)
             return Answer(render(scorer.predict(features), self.accept), self.accept, None)
 
         return send
@@ -111,9 +111,9 @@ def render(answer: dict[str, np.ndarray], accept: str) -> bytes:
     """Predictions as a container would send them: RecordIO-protobuf, CSV or JSON Lines."""
     kind = accept.split(";")[0]
     if kind == "application/x-recordio-protobuf":
-        from .codecs import record
+        from .codecs.decode import encode_response
 
-        return record.encode_response(answer)
+        return encode_response(answer)
     rows = [np.asarray(column) for column in answer.values()]
     if kind == "text/csv":
         table = np.column_stack([c.reshape(len(c), -1) for c in rows])

@@ -89,7 +89,7 @@ class InvalidInput(SageMakerError, ValueError):
     """The caller's data or arguments cannot be used. Nothing was created."""
 
 
-class InvalidParameter(InvalidInput, TypeError):
+class InvalidParameter(InvalidInput):
     """A hyperparameter or setting breaks its rule."""
 
 
