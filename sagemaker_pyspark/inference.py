@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from . import columns, errors
+from .codecs.responses import arrow_type
 from .invocation.engine import Answer, invoke
 from .invocation.options import Options
 from .session import Session, translated
@@ -59,8 +60,11 @@ class Target:
 class Scorer:
     """The body of the UDF: arrays of encoder inputs in, struct arrays of predictions out."""
 
-    def __init__(self, encode: Any, source: Any, body: Any, decode: Any, options: Options):
+    def __init__(self, encode: Any, source: Any, body: Any, decode: Any, options: Options,
+                 fields: tuple[tuple[str, str], ...]):
         self.encode, self.source, self.body, self.decode, self.options = encode, source, body, decode, options
+        # Positions and not names: a user's field name may hold anything.
+        self.schema = pa.schema([(f"f{at}", arrow_type(kind)) for at, (_, kind) in enumerate(fields)])
 
     def __call__(self, batches: Iterator[Any]) -> Iterator[pa.RecordBatch]:
         options = self.options
@@ -68,7 +72,7 @@ class Scorer:
             options = replace(options, pool_directory=os.path.join(
                 tempfile.gettempdir(), f"{options.pool_directory}-{os.getppid()}"))
         records = (self.encode(_arrays(batch)) for batch in batches)
-        yield from invoke(records, self.source.sender(), self.decode, self.body, options)
+        yield from invoke(records, self.source.sender(), self.decode, self.body, options, self.schema)
 
 
 def _arrays(batch: Any) -> list[pa.Array]:
@@ -114,7 +118,6 @@ def _udf(scorer: Scorer, fields: tuple[tuple[str, str], ...], with_error: bool) 
     It is marked non-deterministic so that the optimizer neither copies it into a filter nor runs it once per output
     column: a second evaluation would be a second bill.
     """
-    # Positions and not names inside the struct: a user's field name may hold anything.
     ddl = ", ".join([*(f"f{at} {columns.spark_type(kind)}" for at, (_, kind) in enumerate(fields)),
                      *([f"error {ERROR_DDL}"] if with_error else [])])
     try:

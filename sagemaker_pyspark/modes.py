@@ -118,7 +118,8 @@ def _score(model: SageMakerModel, df: DataFrame, encoding: columns.Encoding, sou
     options = model._options(pool=f"sagemaker-pyspark-{uuid.uuid4().hex}")
     frame, options = inference.bounded(df, options, model.getOrDefault("maxConcurrency")
                                        if model.isDefined("maxConcurrency") else None)
-    scorer = inference.Scorer(encoding.encode, source, request.body, model.responseRowDeserializer.decode, options)
+    scorer = inference.Scorer(encoding.encode, source, request.body, model.responseRowDeserializer.decode, options,
+                              model.responseRowDeserializer.fields)
     return inference.predict(frame, encoding, scorer, model.responseRowDeserializer.fields, model._error_column(),
                              model.prependResultRows)
 

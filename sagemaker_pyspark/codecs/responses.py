@@ -18,17 +18,18 @@ __all__ = [
     "LinearLearnerBinaryClassifierProtobufResponseRowDeserializer",
     "LinearLearnerMultiClassClassifierProtobufResponseRowDeserializer",
     "LinearLearnerRegressorProtobufResponseRowDeserializer", "PCAProtobufResponseRowDeserializer",
-    "ProtobufResponseRowDeserializer", "XGBoostCSVRowDeserializer"]
+    "ProtobufResponseRowDeserializer", "XGBoostCSVRowDeserializer", "arrow_type"]
 
 _NUMBERS = {"double": pa.float64(), "float": pa.float32(), "int": pa.int32(), "integer": pa.int32(),
-            "bigint": pa.int64(), "long": pa.int64(), "boolean": pa.bool_(), "string": pa.string()}
+            "bigint": pa.int64(), "long": pa.int64(), "boolean": pa.bool_(), "string": pa.string(), "binary": pa.binary(), "smallint": pa.int16(), "tinyint": pa.int8()}
 
 
-def _arrow_type(kind: str) -> pa.DataType:
+def arrow_type(kind: str) -> pa.DataType:
+    """The Arrow type that carries a response column of this type."""
     if kind == "vector":
         return pa.list_(pa.float64())
     if kind.startswith("array<") and kind.endswith(">"):
-        return pa.list_(_arrow_type(kind[6:-1]))
+        return pa.list_(arrow_type(kind[6:-1]))
     if kind not in _NUMBERS:
         raise errors.InvalidParameter(f"a response column must be of type vector, array<...> or one of "
                                       f"{', '.join(_NUMBERS)}; got {kind!r}")
@@ -45,7 +46,7 @@ def _batch(fields: tuple[tuple[str, str], ...], columns: list[Any]) -> pa.Record
 
 
 def _column(values: Any, kind: str) -> pa.Array:
-    target = _arrow_type(kind)
+    target = arrow_type(kind)
     if _is_list(kind) and isinstance(values, np.ndarray) and values.ndim == 2:
         offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
         flat = pa.array(values.reshape(-1)).cast(target.value_type)
@@ -97,7 +98,7 @@ class ProtobufResponseRowDeserializer(ResponseRowDeserializer):
         self.fields = _fields(schema)
         self.keys = tuple(protobufKeys) if protobufKeys is not None else tuple(name for name, _ in self.fields)
         for _, kind in self.fields:
-            _arrow_type(kind)
+            arrow_type(kind)
         if len(self.keys) != len(self.fields):
             raise errors.InvalidParameter(
                 f"protobufKeys must name one key for each of the {len(self.fields)} columns, got {len(self.keys)}")
@@ -178,7 +179,7 @@ class CSVResponseRowDeserializer(ResponseRowDeserializer):
     def __init__(self, schema: Any = "prediction double"):
         self.fields = _fields(schema)
         for _, kind in self.fields:
-            _arrow_type(kind)
+            arrow_type(kind)
 
     def decode(self, body: bytes, content_type: str | None = None, rows: int | None = None) -> pa.RecordBatch:
         lines = [line.strip() for line in bytes(body).decode("utf-8").strip().split("\n") if line.strip()]
@@ -275,7 +276,7 @@ class JSONLinesResponseRowDeserializer(ResponseRowDeserializer):
     def __init__(self, schema: Any, keys: Any = None):
         self.fields = _fields(schema)
         for _, kind in self.fields:
-            _arrow_type(kind)
+            arrow_type(kind)
         self.keys = tuple(keys) if keys is not None else tuple(name for name, _ in self.fields)
 
     def decode(self, body: bytes, content_type: str | None = None, rows: int | None = None) -> pa.RecordBatch:
@@ -294,8 +295,8 @@ class JSONLinesResponseRowDeserializer(ResponseRowDeserializer):
                 else:
                     column.append(row[key])
             try:
-                columns.append(pa.array(column, _arrow_type(kind)) if kind == "string" or _is_list(kind)
-                               else pa.array([None if v is None else _cell(str(v), kind) for v in column], _arrow_type(kind)))
+                columns.append(pa.array(column, arrow_type(kind)) if kind == "string" or _is_list(kind)
+                               else pa.array([None if v is None else _cell(str(v), kind) for v in column], arrow_type(kind)))
             except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as problem:
                 raise errors.UnexpectedResponse(f"{key!r} of the answer must be {kind}: {problem}") from None
         return _batch(self.fields, columns)
