@@ -213,7 +213,7 @@ def aws_error_class(code: str, message: str = "") -> type[AwsError]:
     "Could not find", not with a not-found code (Source: botocore's own waiters match on that text).
     """
     if code == "ValidationException":
-        if message.startswith("Could not find") or "does not exist" in message:
+        if message.startswith(("Could not find", "Requested resource not found")) or "does not exist" in message:
             return NotFound
         if "already existing" in message or "already exists" in message:
             return AlreadyExists

@@ -1,0 +1,133 @@
+"""Linear models: regression, binary and multi-class classification, on standardised features."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ... import scoring
+from .contract import ClientError, Job
+
+__all__ = ["train"]
+
+
+def train(job: Job) -> None:
+    data = job.channel("train")
+    assert data is not None
+    x, y = data.dense(), data.needed_labels()
+    kind = job.text("predictor_type", "")
+    mean, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
+    if job.flag("normalize_data", True):
+        mean, scale = x.mean(0), x.std(0)
+        scale[scale == 0] = 1
+    z = (x - mean) / scale
+    fit = {"regressor": _regressor, "binary_classifier": _binary, "multiclass_classifier": _multiclass}[kind]
+    weights, bias, facts = fit(job, z, y)
+    weights = weights / scale[:, None]  # back to the scale of the raw features
+    bias = bias - mean @ weights
+    scoring.save(job.model, "linear-learner", {"weights": weights, "bias": bias}, predictor_type=kind, **facts)
+    scorer = scoring.load(job.model, "linear-learner")
+    for name in ("train", "validation", "test"):
+        channel = data if name == "train" else job.channel(name, required=False)
+        if channel is not None:
+            _report(job, name, kind, scorer.predict(channel.dense()), channel.needed_labels())
+
+
+def _regressor(job: Job, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    from sklearn import linear_model
+
+    loss, decay, l1 = job.text("loss", "squared_loss"), job.number("wd", 1e-4), job.number("l1", 0.0)
+    bias = job.flag("use_bias", True)
+    model: Any
+    if loss == "squared_loss":
+        model = (linear_model.ElasticNet(alpha=decay + l1, l1_ratio=l1 / (decay + l1), fit_intercept=bias) if l1
+                 else linear_model.Ridge(alpha=decay * len(z), fit_intercept=bias))
+    elif loss in ("absolute_loss", "quantile_loss"):
+        share = job.number("quantile", 0.5) if loss == "quantile_loss" else 0.5
+        model = linear_model.QuantileRegressor(quantile=share, alpha=l1, fit_intercept=bias)
+    elif loss == "huber_loss":
+        model = linear_model.HuberRegressor(epsilon=1 + job.number("huber_delta", 1.0), alpha=decay, fit_intercept=bias)
+    else:
+        squared = "squared_" if "squared" in loss else ""
+        model = linear_model.SGDRegressor(loss=f"{squared}epsilon_insensitive", alpha=max(decay, 1e-8), random_state=0,
+                                          epsilon=job.number("loss_insensitivity", 0.01), max_iter=1000,
+                                          fit_intercept=bias)
+    model.fit(z, y)
+    return np.asarray(model.coef_).reshape(-1, 1), np.atleast_1d(model.intercept_).astype(float), {}
+
+
+def _binary(job: Job, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    from sklearn import linear_model
+
+    if not set(np.unique(y)) <= {0.0, 1.0}:
+        raise ClientError(f"Labels of a binary classifier must be 0 or 1, got {sorted(np.unique(y))[:5]}")
+    if len(np.unique(y)) < 2:
+        raise ClientError("Training data must have both labels, 0 and 1")
+    weight = job.text("positive_example_weight_mult", "1.0")
+    classes: Any = "balanced" if weight in ("balanced", "auto") else {0: 1.0, 1: float(weight)}
+    hinge = job.text("loss", "logistic") == "hinge_loss"
+    decay, bias = job.number("wd", 1e-4), job.flag("use_bias", True)
+    model: Any
+    if hinge:
+        model = linear_model.SGDClassifier(loss="hinge", alpha=max(decay, 1e-8), class_weight=classes, random_state=0,
+                                           fit_intercept=bias)
+    else:
+        model = linear_model.LogisticRegression(C=1 / max(decay * len(z), 1e-12), class_weight=classes, max_iter=2000,
+                                                fit_intercept=bias)
+    model.fit(z, y)
+    raw = model.decision_function(z)
+    score = raw if hinge else 1 / (1 + np.exp(-raw))
+    facts = {"threshold": _threshold(job, score, y, 0.0 if hinge else 0.5), "probability": not hinge}
+    return model.coef_.reshape(-1, 1), np.atleast_1d(model.intercept_).astype(float), facts
+
+
+def _threshold(job: Job, score: np.ndarray, y: np.ndarray, default: float) -> float:
+    """The cut that is best at what the job selects its model by."""
+    criterion = job.text("binary_classifier_model_selection_criteria", "accuracy")
+    if criterion in ("accuracy", "cross_entropy_loss", "loss_function"):
+        return default
+    cuts = np.unique(score)
+    order = np.argsort(score)
+    positive = y[order] == 1
+    hits = positive.sum() - np.concatenate([[0], np.cumsum(positive)[:-1]])
+    at = np.searchsorted(score[order], cuts)
+    taken = len(y) - at
+    recall, precision = hits[at] / max(positive.sum(), 1), hits[at] / taken
+    if criterion in ("f1", "f_beta"):
+        square = job.number("f_beta", 1.0) ** 2 if criterion == "f_beta" else 1.0
+        value = (1 + square) * precision * recall / np.maximum(square * precision + recall, 1e-12)
+    elif criterion == "precision_at_target_recall":
+        value = np.where(recall >= job.number("target_recall", 0.8), precision, -1)
+    else:
+        value = np.where(precision >= job.number("target_precision", 0.8), recall, -1)
+    return float(cuts[int(value.argmax())])
+
+
+def _multiclass(job: Job, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    from sklearn.linear_model import LogisticRegression
+
+    count = job.whole("num_classes", 0)
+    if not ((y >= 0) & (y < count) & (y == np.floor(y))).all():
+        raise ClientError(f"Labels must be whole numbers from 0 to num_classes - 1 = {count - 1}")
+    model = LogisticRegression(
+        C=1 / max(job.number("wd", 1e-4) * len(z), 1e-12), max_iter=2000, fit_intercept=job.flag("use_bias", True),
+        class_weight="balanced" if job.flag("balance_multiclass_weights", False) else None).fit(z, y.astype(int))
+    if len(model.classes_) < 2:
+        raise ClientError("Training data must have at least two classes")
+    coefficients, intercepts = model.coef_, model.intercept_
+    if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes
+        coefficients, intercepts = np.vstack([-coefficients, coefficients]) / 2, np.concatenate([-intercepts, intercepts]) / 2
+    weights, bias = np.zeros((z.shape[1], count)), np.full(count, -1e9)  # a class without rows is never predicted
+    weights[:, model.classes_], bias[model.classes_] = coefficients.T, intercepts
+    return weights, bias, {}
+
+
+def _report(job: Job, channel: str, kind: str, answer: dict[str, np.ndarray], y: np.ndarray) -> None:
+    if kind == "regressor":
+        error = answer["score"] - y
+        job.metric(channel, "mse", float((error ** 2).mean()))
+        job.metric(channel, "absolute_loss", float(np.abs(error).mean()))
+        job.metric(channel, "objective_loss", float((error ** 2).mean()))
+        return
+    name = "binary_classification_accuracy" if kind == "binary_classifier" else "multiclass_accuracy"
+    job.metric(channel, name, float((answer["predicted_label"] == y).mean()))

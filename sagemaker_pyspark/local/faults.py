@@ -1,0 +1,49 @@
+"""Failures on purpose."""
+from __future__ import annotations
+
+import random
+import threading
+from typing import Any
+
+__all__ = ["FaultRules"]
+
+
+class FaultRules:
+    """Rules in order; each call of a matching operation is counted per rule."""
+
+    def __init__(self) -> None:
+        self._rules: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+        self._rng = random.Random(7)  # the same run meets the same faults
+
+    def change(self, rule: dict[str, Any] | None) -> None:
+        with self._lock:
+            if rule is None:
+                self._rules.clear()
+            else:
+                self._rules.append({**rule, "calls": 0})
+
+    def meet(self, operation: str) -> dict[str, Any]:
+        """What this call meets, all matching rules together."""
+        met: dict[str, Any] = {}
+        with self._lock:
+            for rule in self._rules:
+                if rule["operation"] not in ("*", operation):
+                    continue
+                rule["calls"] += 1
+                if self._applies(rule):
+                    met.update({k: v for k, v in rule.items() if k not in ("operation", "calls")})
+                    if rule.get("throttle"):
+                        met.update(error="ThrottlingException", message="Rate exceeded", status=400)
+        return met
+
+    def _applies(self, rule: dict[str, Any]) -> bool:
+        calls = rule["calls"]
+        if "first" in rule and calls > rule["first"]:
+            return False
+        if "nth" in rule and calls != rule["nth"]:
+            return False
+        if "after" in rule and calls <= rule["after"]:
+            return False
+        share = rule.get("throttle") or rule.get("probability")
+        return share is None or self._rng.random() < share
