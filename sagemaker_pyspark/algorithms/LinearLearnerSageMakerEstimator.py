@@ -35,8 +35,8 @@ class LinearLearnerParams(hyper.Hyperparameters):
     l1 = hyper.real("L1 regularisation", ge=0, auto=True)
     learning_rate = hyper.real("step size", gt=0, auto=True)
     loss = hyper.choice("what is minimised", "logistic", "squared_loss", "absolute_loss", "hinge_loss",
-        "eps_insensitive_squared_loss", "eps_insensitive_absolute_loss", "quantile_loss", "huber_loss", "softmax_loss",
-        "auto")
+        "eps_insensitive_squared_loss", "eps_insensitive_absolute_loss", "quantile_loss", "huber_loss",
+        "softmax_loss", "auto")
     loss_insensitivity = hyper.real("for epsilon-insensitive losses", gt=0)
     lr_scheduler_factor = hyper.real("lr scheduler factor", gt=0, lt=1, auto=True)
     lr_scheduler_minimum_lr = hyper.real("lr scheduler minimum lr", gt=0, auto=True)

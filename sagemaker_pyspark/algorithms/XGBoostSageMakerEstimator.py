@@ -51,8 +51,8 @@ class XGBoostSageMakerEstimator(BuiltIn):
     tree_method = hyper.choice("how splits are found", "auto", "exact", "approx", "hist", "gpu_hist")
     sketch_eps = hyper.real("accuracy of the approximate sketch", gt=0, lt=1)
     scale_pos_weight = hyper.real("weight of positive rows", gt=0)
-    updater = hyper.items("tree updaters", ("grow_colmaker", "distcol", "grow_histmaker", "grow_skmaker", "sync", "refresh",
-        "prune", "shotgun", "coord_descent",))
+    updater = hyper.items("tree updaters", ("grow_colmaker", "distcol", "grow_histmaker", "grow_skmaker", "sync",
+        "refresh", "prune", "shotgun", "coord_descent",))
     dsplit = hyper.choice("how data is split over instances", "row", "col")
     refresh_leaf = hyper.integer("whether refreshing updates leaves", ge=0, le=1)
     process_type = hyper.choice("new trees or updated ones", "default", "update")
@@ -70,16 +70,16 @@ class XGBoostSageMakerEstimator(BuiltIn):
     lambda_bias = hyper.real("L2 regularisation of the bias", ge=0, le=1)
     tweedie_variance_power = hyper.real("variance of the Tweedie distribution", gt=1, lt=2)
     objective = hyper.choice("what is learned", "binary:logistic", "binary:logitraw", "binary:hinge", "count:poisson",
-        "multi:softmax", "multi:softprob", "rank:pairwise", "rank:ndcg", "rank:map", "reg:linear", "reg:squarederror",
-        "reg:logistic", "reg:gamma", "reg:pseudohubererror", "reg:squaredlogerror", "reg:absoluteerror", "reg:tweedie",
-        "survival:aft", "survival:cox")
+        "multi:softmax", "multi:softprob", "rank:pairwise", "rank:ndcg", "rank:map", "reg:linear",
+        "reg:squarederror", "reg:logistic", "reg:gamma", "reg:pseudohubererror", "reg:squaredlogerror",
+        "reg:absoluteerror", "reg:tweedie", "survival:aft", "survival:cox")
     num_class = hyper.integer("number of classes", "NumClasses", ge=2)
     base_score = hyper.real("initial prediction", ge=0)
     eval_metric = hyper.items("metrics of the validation channel", ("accuracy", "auc", "aucpr", "balanced_accuracy", "f1",
         "f1_binary", "f1_macro", "map", "ndcg", "precision", "r2", "recall", "precision_macro", "precision_micro",
         "recall_macro", "recall_micro", "aft-nloglik", "cox-nloglik", "error", "gamma-deviance", "gamma-nloglik",
-        "interval-regression-accuracy", "logloss", "mae", "mape", "merror", "mlogloss", "mphe", "mse", "poisson-
-        nloglik", "rmse", "rmsle", "tweedie-nloglik",))
+        "interval-regression-accuracy", "logloss", "mae", "mape", "merror", "mlogloss", "mphe", "mse",
+        "poisson-nloglik", "rmse", "rmsle", "tweedie-nloglik",))
     seed = hyper.integer("of the random numbers", gt=-2147483648, lt=2147483647)
     num_parallel_tree = hyper.integer("trees a round", ge=1)
     save_model_on_termination = hyper.choice("whether a stopped job saves its model", "true", "false")

@@ -13,6 +13,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ __all__ = ["Container", "Images", "free_port", "pack", "unpack"]
 BUILT_IN = {"kmeans": "kmeans", "pca": "pca", "linear-learner": "linear-learner", "lda": "lda",
             "factorization-machines": "factorization-machines", "sagemaker-xgboost": "xgboost", "xgboost": "xgboost"}
 _PR_SET_PDEATHSIG = 1
+#: Linux sends the death signal when the thread that started a process ends, so one that lives as long as we do starts all.
+_spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
 
 
 class Images:
@@ -69,9 +72,10 @@ class Container:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            self._command, env=self._environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent)
+        self._process = _spawner.submit(
+            subprocess.Popen, self._command, env=self._environment, cwd=self.folder, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=_die_with_parent).result()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

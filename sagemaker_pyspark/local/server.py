@@ -114,7 +114,8 @@ class Server:
         if target.startswith("SageMaker."):
             data = json.loads(body or b"{}")
             entry["resource"] = next((data[f] for f, *_ in KINDS.values() if data.get(f)), "")
-            answer = self.control.call(operation, data)
+            # In a thread: some operations ask S3, which is this very server.
+            answer = await asyncio.get_running_loop().run_in_executor(None, self.control.call, operation, data)
             return web.json_response(answer, content_type="application/x-amz-json-1.1", headers=_ids())
         if target.startswith("Logs_20140328."):
             return web.json_response(self._logs(operation, json.loads(body)), content_type="application/x-amz-json-1.1",
