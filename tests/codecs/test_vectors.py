@@ -1,0 +1,126 @@
+"""Bytes that 1.4.5 wrote: ours must be the same, and must read back."""
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sagemaker_pyspark import errors
+from sagemaker_pyspark.codecs import decode, record, recordio
+
+VECTORS = Path(__file__).parents[2] / "proto" / "vectors"
+CASES = sorted(p.stem for p in VECTORS.glob("*.json"))
+VECTOR = pa.struct([("type", pa.int8()), ("size", pa.int32()), ("indices", pa.list_(pa.int32())),
+                    ("values", pa.list_(pa.float64()))])
+MATRIX = pa.struct([("type", pa.int8()), ("numRows", pa.int32()), ("numCols", pa.int32()), ("colPtrs", pa.list_(pa.int32())),
+                    ("rowIndices", pa.list_(pa.int32())), ("values", pa.list_(pa.float64())), ("isTransposed", pa.bool_())])
+
+
+def number(text):
+    return struct.unpack(">d", bytes.fromhex(text))[0]
+
+
+def storage(features):
+    if "dense" in features:
+        return {"type": 1, "values": [number(v) for v in features["dense"]]}
+    if "sparse" in features:
+        s = features["sparse"]
+        return {"type": 0, "size": s["size"], "indices": s["indices"], "values": [number(v) for v in s["values"]]}
+    if "dense_matrix" in features:
+        m = features["dense_matrix"]
+        return {"type": 1, "numRows": m["rows"], "numCols": m["cols"], "isTransposed": False,
+                "values": [number(v) for v in m["column_major_values"]]}
+    m = features["sparse_matrix"]
+    return {"type": 0, "numRows": m["rows"], "numCols": m["cols"], "colPtrs": m["colPtrs"], "isTransposed": False,
+            "rowIndices": m["rowIndices"], "values": [number(v) for v in m["values"]]}
+
+
+def load(case):
+    described = json.loads((VECTORS / f"{case}.json").read_text())
+    rows = [(None if r["label"] is None else number(r["label"]), r["features"]) for r in described["rows"]]
+    kind = MATRIX if any("matrix" in key for _, f in rows for key in f) else VECTOR
+    labels = None if rows[0][0] is None else pa.array([label for label, _ in rows], pa.float64())
+    return pa.array([storage(f) for _, f in rows], kind), labels, rows, (VECTORS / f"{case}.bin").read_bytes()
+
+
+def test_there_are_vectors():
+    assert len(CASES) >= 11
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_encodes_the_same_bytes(case):
+    features, labels, _, expected = load(case)
+    assert b"".join(v.as_py() for v in record.encode(features, labels)) == expected
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_decodes(case):
+    _, _, rows, data = load(case)
+    found = decode.decode(data)
+    assert len(found) == len(rows)
+    for got, (label, features) in zip(found, rows):
+        if label is not None:
+            np.testing.assert_array_equal(got.label["values"].values, np.float32([label]))
+        else:
+            assert got.label == {}
+        tensor = got.features["values"]
+        if "dense" in features:
+            with np.errstate(over="ignore"):
+                want = np.array([number(v) for v in features["dense"]]).astype(np.float32)
+            np.testing.assert_array_equal(tensor.values, want)
+        if "sparse" in features:
+            assert tensor.shape == (features["sparse"]["size"],)
+            assert (tensor.keys is None and not features["sparse"]["indices"]) or list(
+                tensor.keys) == features["sparse"]["indices"]
+
+
+def frame(payload):
+    return recordio.frame(payload)
+
+
+GOOD = (VECTORS / "dense_label.bin").read_bytes()
+REFUSED = {
+    "cut_header": GOOD[:5],
+    "cut_payload": GOOD[:20],
+    "bad_magic": b"\x00" + GOOD[1:],
+    "four_gigabytes": GOOD[:4] + b"\xff\xff\xff\xff" + GOOD[8:],
+    "half_a_gigabyte": GOOD[:4] + struct.pack("<I", (1 << 29) - 1) + GOOD[8:],
+    "continued": GOOD[:4] + struct.pack("<I", (1 << 29) | 52) + GOOD[8:],
+    "varint_overflow": frame(b"\x0a" + b"\xff" * 11 + b"\x01"),
+    "field_too_long": frame(b"\x0a\x7f\x0a\x06values"),
+    "group": frame(b"\x0b\x0b"),
+    "packed_not_whole": frame(b"\x0a\x10\x0a\x06values\x12\x06\x12\x04\x0a\x02\x00\x00"),
+    "keys_without_values": frame(b"\x0a\x11\x0a\x06values\x12\x07\x12\x05\x12\x03\x01\x02\x03"),
+    "key_beyond_shape": frame(b"\x0a\x18\x0a\x06values\x12\x0e\x12\x0c\x0a\x04\x00\x00\x00\x00\x12\x01\x09\x1a\x01\x02"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_refuses_malformed_input(name):
+    import tracemalloc
+
+    tracemalloc.start()
+    with pytest.raises(errors.MalformedRecord) as caught:
+        decode.decode(REFUSED[name])
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    assert "offset" in str(caught.value)
+
+
+def test_every_cut_of_a_good_stream_is_refused_or_whole():
+    data = (VECTORS / "mixed.bin").read_bytes()
+    edges = {0, len(data)} | {int(s) - 8 for s in recordio.scan(data)[0]}
+    for at in range(len(data)):
+        if at in edges:
+            decode.decode(data[:at])
+        else:
+            with pytest.raises(errors.MalformedRecord):
+                decode.decode(data[:at])
+
+
+def test_a_record_beyond_the_frame_limit_is_refused_with_its_size():
+    with pytest.raises(errors.RecordTooLarge, match="536870912"):
+        recordio.check_size(1 << 29)
+    recordio.check_size((1 << 29) - 1)
