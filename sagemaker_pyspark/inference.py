@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,7 @@ def predict(df: DataFrame, encoding: columns.Encoding, scorer: Scorer, fields: t
     """
     import pyspark.sql.functions as F
 
-    answer = _udf(scorer, fields, error_column is not None)(*encoding.inputs).alias(_ANSWER)
+    answer = _udf(scorer, len(encoding.inputs), fields, error_column is not None)(*encoding.inputs).alias(_ANSWER)
     wide = df.select("*", answer) if keep_inputs else df.select(answer)
     outputs = [columns.restore(F.col(_ANSWER)[f"f{at}"], kind).alias(name) for at, (name, kind) in enumerate(fields)]
     if error_column is not None:
@@ -112,7 +113,7 @@ def predict(df: DataFrame, encoding: columns.Encoding, scorer: Scorer, fields: t
     return wide.select("*", *outputs).drop(_ANSWER)
 
 
-def _udf(scorer: Scorer, fields: tuple[tuple[str, str], ...], with_error: bool) -> Any:
+def _udf(scorer: Scorer, inputs: int, fields: tuple[tuple[str, str], ...], with_error: bool) -> Any:
     """The UDF, on Arrow where Spark has that (4.1), else on pandas.
 
     It is marked non-deterministic so that the optimizer neither copies it into a filter nor runs it once per output
@@ -121,7 +122,7 @@ def _udf(scorer: Scorer, fields: tuple[tuple[str, str], ...], with_error: bool) 
     ddl = ", ".join([*(f"f{at} {columns.spark_type(kind)}" for at, (_, kind) in enumerate(fields)),
                      *([f"error {ERROR_DDL}"] if with_error else [])])
     try:
-        from pyspark.sql.functions import ArrowUDFType, arrow_udf
+        from pyspark.sql.functions import arrow_udf
     except ImportError:
         from pyspark.sql.functions import PandasUDFType, pandas_udf
 
@@ -129,13 +130,17 @@ def _udf(scorer: Scorer, fields: tuple[tuple[str, str], ...], with_error: bool) 
             for batch in scorer(batches):
                 yield batch.to_pandas()
 
-        return pandas_udf(run_pandas, ddl, PandasUDFType.SCALAR_ITER).asNondeterministic()
+        with warnings.catch_warnings():  # types are preferred, but cannot say "one column or several"
+            warnings.simplefilter("ignore", UserWarning)
+            return pandas_udf(run_pandas, ddl, PandasUDFType.SCALAR_ITER).asNondeterministic()
 
     def run_arrow(batches: Any) -> Any:
         for batch in scorer(batches):
             yield batch.to_struct_array()
 
-    return arrow_udf(run_arrow, ddl, ArrowUDFType.SCALAR_ITER).asNondeterministic()
+    one = pa.Array if inputs == 1 else tuple[pa.Array, ...]
+    run_arrow.__annotations__ = {"batches": Iterator[one], "return": Iterator[pa.Array]}  # type: ignore[valid-type]
+    return arrow_udf(run_arrow, ddl).asNondeterministic()
 
 
 def refuse_clashes(df: DataFrame, fields: tuple[tuple[str, str], ...], error_column: str | None,

@@ -130,7 +130,10 @@ class Runtime:
         try:
             if echo["latency_seconds"]:
                 await asyncio.sleep(echo["latency_seconds"])
-            return 200, _echoed(body, content_type, accept), accept or "text/csv"
+            try:
+                return 200, _echoed(body, content_type, accept), accept or "text/csv"
+            except (ValueError, KeyError, IndexError) as problem:  # a container refuses what it cannot read
+                return 400, f"unable to evaluate payload provided: {problem}".encode(), "text/plain"
         finally:
             self._busy[name] -= 1
 

@@ -20,7 +20,7 @@ from aiohttp import web
 from . import objects, runtime
 from .control import Control
 from .faults import FaultRules
-from .processes import Images
+from .processes import Images, wait_for
 from .store import ACCOUNT, KINDS, REGION, Store
 from .validation import ServiceError
 
@@ -179,6 +179,9 @@ class Server:
         return web.json_response({})
 
     def _remaining(self) -> dict[str, list[str]]:
+        endpoints = self.store.items["Endpoint"]
+        # Deleting ends by itself within seconds; what is asked here is what stays.
+        wait_for(lambda: not any(e["EndpointStatus"] == "Deleting" for e in list(endpoints.values())), 10)
         with self.store.lock:
             left = {kind: sorted(items) for kind, items in self.store.items.items() if not kind.endswith("Job")}
             for kind in ("TrainingJob", "TransformJob"):

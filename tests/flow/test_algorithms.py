@@ -143,5 +143,7 @@ def test_a_pipeline_of_spark_and_sagemaker_stages_is_saved_and_loaded(spark, aws
         if isinstance(stage, SageMakerModel):
             stage.unpersist()
             stage.delete()
-    saved = "".join(p.read_text() for p in tmp_path.rglob("part-*"))
-    assert "local" not in saved.split('"state"')[0] and "SecretAccessKey" not in saved and "aws_secret" not in saved
+    saved = "".join(p.read_text() for p in tmp_path.rglob("metadata/part-*"))
+    assert '"formatVersion":1' in saved.replace(" ", "")
+    for secret in ("SecretAccessKey", "aws_secret", "aws_access_key", "sessionToken"):
+        assert secret not in saved

@@ -144,7 +144,7 @@ def test_a_bad_row_does_not_lose_the_good_ones(spark, aws, echo):
             return "poison" if row[0][0] == 13 else super()._line(row, label)
 
     rows = [(i, Vectors.dense([float(i), 1.0]) if i != 20 else None) for i in range(40)]
-    df = spark.createDataFrame(rows, "id int, features vector" if False else ["id", "features"]).repartition(2)
+    df = spark.createDataFrame(rows, ["id", "features"]).repartition(2)
     model = echo(request=Picky(), response=CSVResponseRowDeserializer("score double"), onError="column", maxAttempts=2)
     aws.faults.clear()
     out = model.transform(df).collect()
