@@ -124,7 +124,8 @@ def _find(session: Session, staged: StagedData, folder: Destination) -> Transfor
     """Match answer objects to staged ones by name; their keys are looked up, since the job chooses the folder."""
     found = {item["Key"].rsplit("/", 1)[-1]: item["Key"] for item in session.pages(
         "s3", "list_objects_v2", "Contents", Bucket=folder.bucket, Prefix=folder.prefix, ExpectedBucketOwner=folder.owner)}
-    objects, started = [], {}
+    objects: list[tuple[str, int, int, int]] = []
+    started: dict[int, int] = {}
     for key, rows in staged.parts:
         base = key.rsplit("/", 1)[-1]
         partition = int(base.split("-")[1])
@@ -146,8 +147,8 @@ def read(rows: DataFrame, output: TransformOutput, session: Session, deserialize
     spark, fields = rows.sparkSession, deserializer.fields
     ddl = ", ".join([f"{ROW_KEY} bigint", *(f"f{at} {spark_type(kind)}" for at, (_, kind) in enumerate(fields))])
     listing = spark.createDataFrame(list(output.objects), "key string, part bigint, first bigint, n bigint")
-    answers = listing.repartition(max(1, min(len(output.objects), 200))).mapInArrow(
-        _Reader(session.resolved(), output.destination, deserializer), ddl)
+    reader: Any = _Reader(session.resolved(), output.destination, deserializer)
+    answers = listing.repartition(max(1, min(len(output.objects), 200))).mapInArrow(reader, ddl)
     answers = answers.select(ROW_KEY, *[restore(F.col(f"f{at}"), kind).alias(name)
                                         for at, (name, kind) in enumerate(fields)])
     joined = rows.join(answers, ROW_KEY, "left").orderBy(ROW_KEY)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.ml import Estimator
 
-from . import errors, formats, hosting, resolving, staging, training
+from . import errors, formats, hosting, parquet, resolving, staging, training
 from . import session as sessions
 from .codecs.base import RequestRowSerializer, ResponseRowDeserializer
 from .model import SageMakerModel
@@ -176,7 +176,8 @@ class SageMakerEstimatorBase(Estimator, InferenceParams, JsonStage):
         output = resolving.output_uri(self._output, session)
         staged = staging.stage(
             frame, rows, session, target, data_format=self._training.data_format, compression=self._training.compression,
-            uniform=self.uniform, feature_dim=self._declared_dim(), codec=self.getOrDefault("codec"))
+            uniform=self.uniform, feature_dim=self._declared_dim(), codec=self.getOrDefault("codec"),
+            plan=parquet.plan if self._training.data_format == "parquet" else None)
         known = False
         try:
             self._check_shards(staged)

@@ -60,7 +60,7 @@ def uri(algorithm: str, region: str | None, version: str | None = None) -> str:
         raise errors.Unresolved(
             f"version of {algorithm} must be one of {', '.join(entry['tags'])}; got {version!r}. Or pass trainingImage=...")
     accounts = table["registries"][entry["registry"]]
-    if region not in accounts:
+    if region is None or region not in accounts:
         raise errors.Unresolved(
             f"no image of {algorithm} is known for region {region!r}; known are {', '.join(sorted(accounts))}. Pass "
             f"trainingImage='<account>.dkr.ecr.{region}.amazonaws.com/{entry['repository']}:{tag}', or add the account in "

@@ -140,7 +140,8 @@ def _udf(scorer: Scorer, inputs: int, fields: tuple[tuple[str, str], ...], with_
 
     one = pa.Array if inputs == 1 else tuple[pa.Array, ...]
     run_arrow.__annotations__ = {"batches": Iterator[one], "return": Iterator[pa.Array]}  # type: ignore[valid-type]
-    return arrow_udf(run_arrow, ddl).asNondeterministic()
+    make: Any = arrow_udf
+    return make(run_arrow, ddl).asNondeterministic()
 
 
 def refuse_clashes(df: DataFrame, fields: tuple[tuple[str, str], ...], error_column: str | None,

@@ -209,8 +209,10 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
 
     def copy(self, extra: Any = None) -> SageMakerModel:
         """A copy with other Params that shares this model's endpoint."""
-        self._deployment  # made now, so that both hold the same one
-        return super().copy(extra)
+        shared = self._deployment  # made now, so that both hold the same one
+        made = super().copy(extra)
+        made._deployment_ = shared
+        return made
 
     # -- predictions --------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,6 @@ __all__ = ["plan"]
 
 def plan(df: DataFrame, serializer: Any, codec: str) -> tuple[DataFrame, Worker, str]:
     """Project a DataFrame for :class:`ParquetWorker`: label and features if there is a features column, else all of it."""
-    import pyspark.sql.functions as F
     from pyspark.ml.functions import vector_to_array
 
     features = getattr(serializer, "featuresColumnName", None)

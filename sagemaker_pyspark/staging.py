@@ -99,7 +99,7 @@ class StagedData:
 
 def stage(df: DataFrame, serializer: Any, session: Session, destination: Destination, *, data_format: str = "sagemaker",
           compression: str | None = None, uniform: bool = True, feature_dim: int | None = None, codec: str = "auto",
-          part_bytes: int = 16 << 20, object_bytes: int = 256 << 20) -> StagedData:
+          part_bytes: int = 16 << 20, object_bytes: int = 256 << 20, plan: Any = None) -> StagedData:
     """Write a DataFrame to S3 and commit it with a manifest.
 
     Parameters
@@ -115,6 +115,8 @@ def stage(df: DataFrame, serializer: Any, session: Session, destination: Destina
         The declared number of features; a disagreement is refused.
     part_bytes, object_bytes : int
         Bytes of one multipart part (a worker holds about two of them), and size after which a new object begins.
+    plan : callable, optional
+        Projects the DataFrame for a format that is not written record by record (``parquet.plan``).
 
     Raises
     ------
@@ -124,11 +126,8 @@ def stage(df: DataFrame, serializer: Any, session: Session, destination: Destina
         A worker could not write; likewise.
     """
     folder = destination.unique()
-    if data_format == "parquet":
-        from .parquet import plan
-    else:
-        plan = _record_plan
-    frame, worker, path = plan(df, serializer, codec)
+    make: Any = plan or _record_plan
+    frame, worker, path = make(df, serializer, codec)
     worker.bind(session.resolved(), folder, _EXTENSIONS[data_format], compression, part_bytes, object_bytes)
     try:
         reports = frame.mapInArrow(worker, _REPORT_DDL).collect()
@@ -196,7 +195,7 @@ class Worker:
     @staticmethod
     def report(upload: Upload, nulls: int, low: int | None, high: int | None, error: str | None) -> pa.RecordBatch:
         """One row an object, and one for what concerns the whole task."""
-        rows = [(key, count, size, 0, None, None, None) for key, count, size in upload.objects]
+        rows: list[Any] = [(key, count, size, 0, None, None, None) for key, count, size in upload.objects]
         rows.append((None, 0, 0, nulls, low, high, error))
         return pa.RecordBatch.from_arrays([pa.array(values, f.type) for values, f in zip(zip(*rows), _REPORT)],
                                           schema=_REPORT)
@@ -219,7 +218,7 @@ def _lowest(left: int | None, right: int | None) -> Any:
 def _record_plan(df: DataFrame, serializer: Any, codec: str) -> tuple[DataFrame, Worker, str]:
     """Project the DataFrame to what the worker needs: the record (or its inputs) and the dimension."""
     encoding = columns.encoding(df, serializer, codec)
-    features = getattr(serializer, "featuresColumnName", None)
+    features = getattr(serializer, "featuresColumnName", None) or ""
     projection = [column.alias(f"c{at}") for at, column in enumerate(encoding.inputs)]
     has_dimension = features in df.columns
     if has_dimension:
@@ -262,7 +261,7 @@ def _describe_nulls(df: DataFrame, serializer: Any, nulls: int) -> str:
              if n in df.columns]
     found = []
     for name in names:
-        first = (df.select(name).withColumn("__partition", F.spark_partition_id())
+        first: Any = (df.select(name).withColumn("__partition", F.spark_partition_id())
                  .withColumn("__id", F.monotonically_increasing_id()).filter(F.col(name).isNull())
                  .agg(F.count("*").alias("n"), F.min("__id").alias("at")).first())
         if first["n"]:

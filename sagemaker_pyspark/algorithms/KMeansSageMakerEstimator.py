@@ -24,7 +24,8 @@ class KMeansSageMakerEstimator(BuiltIn):
     extra_center_factor = hyper.integer("how many more centroids the stream phase keeps", "CenterFactor", ge=1, auto=True)
     half_life_time_size = hyper.integer("points after which an observation counts half", "HalflifeTime", ge=0)
     init_method = hyper.choice("how starting values are drawn", "random", "kmeans++")
-    local_lloyd_init_method = hyper.choice("how centroids of the final step start", "random", "kmeans++", accessor="LocalInitMethod")
+    local_lloyd_init_method = hyper.choice("how centroids of the final step start", "random", "kmeans++",
+                                           accessor="LocalInitMethod")
     local_lloyd_max_iter = hyper.integer("iterations of the final step", "MaxIter", ge=1)
     local_lloyd_num_trials = hyper.integer("trials of the final step, the best of which is kept", "TrialNum", ge=1, auto=True)
     local_lloyd_tol = hyper.real("change that ends the final step", "Tol", ge=0, le=1)

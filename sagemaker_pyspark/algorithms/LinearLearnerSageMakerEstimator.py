@@ -68,7 +68,8 @@ class LinearLearnerBinaryClassifier(LinearLearnerParams, BuiltIn):
     request = ProtobufRequestRowSerializer
     response = LinearLearnerBinaryClassifierProtobufResponseRowDeserializer
 
-    binary_classifier_model_selection_criteria = hyper.choice("what the best model is best at", "accuracy", "f1", "f_beta", "precision_at_target_recall",
+    binary_classifier_model_selection_criteria = hyper.choice(
+        "what the best model is best at", "accuracy", "f1", "f_beta", "precision_at_target_recall",
         "recall_at_target_precision", "cross_entropy_loss", "loss_function")
     target_recall = hyper.real("for precision_at_target_recall", gt=0, lt=1)
     target_precision = hyper.real("for recall_at_target_precision", gt=0, lt=1)

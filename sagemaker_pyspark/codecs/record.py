@@ -158,8 +158,8 @@ def _from_matrices(features: pa.Array, labels: np.ndarray | None) -> pa.Array:
         rows, cols, values = cell["numRows"], cell["numCols"], np.array(cell["values"])
         label = None if labels is None else labels[at]
         if cell["type"] == 1:
-            order = "C" if cell["isTransposed"] else "F"
-            frames.append(encode_tensor(values.reshape(rows, cols, order=order).reshape(-1), None, (rows, cols), label))
+            table = values.reshape(rows, cols) if cell["isTransposed"] else values.reshape(cols, rows).T
+            frames.append(encode_tensor(table.reshape(-1), None, (rows, cols), label))
             continue
         minor = np.array(cell["rowIndices"], np.int64)
         major = np.repeat(np.arange(len(cell["colPtrs"]) - 1), np.diff(cell["colPtrs"]))

@@ -21,7 +21,8 @@ __all__ = [
     "ProtobufResponseRowDeserializer", "XGBoostCSVRowDeserializer", "arrow_type"]
 
 _NUMBERS = {"double": pa.float64(), "float": pa.float32(), "int": pa.int32(), "integer": pa.int32(),
-            "bigint": pa.int64(), "long": pa.int64(), "boolean": pa.bool_(), "string": pa.string(), "binary": pa.binary(), "smallint": pa.int16(), "tinyint": pa.int8()}
+            "bigint": pa.int64(), "long": pa.int64(), "boolean": pa.bool_(), "string": pa.string(),
+            "binary": pa.binary(), "smallint": pa.int16(), "tinyint": pa.int8()}
 
 
 def arrow_type(kind: str) -> pa.DataType:

@@ -1,6 +1,8 @@
 """Protobuf wire format of many messages at once: sizes first, then every field of all rows in one numpy operation."""
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from . import recordio
@@ -64,7 +66,7 @@ class _Writer:
 def _put_varints(out: np.ndarray, at: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Write values[i] at at[i]; returns the positions behind them."""
     left, at = values.astype(np.int64), at.copy()
-    active = slice(None)
+    active: Any = slice(None)
     while True:
         now = left[active]
         more = now > 0x7F

@@ -180,9 +180,8 @@ class _Run:
         why = f"{self.failed_in_a_row} requests in a row failed, so it is the endpoint and not a row. " if broken else ""
         details = dict(getattr(problem, "details", {}))
         details["attempts"] = attempts
-        kind = type(problem) if isinstance(problem, (errors.RowCountMismatch, errors.CodecError)) else errors.InvocationError
-        if isinstance(problem, (errors.AccessDenied, errors.ExpiredCredentials, errors.NotFound)):
-            kind = type(problem)
+        telling = (errors.RowCountMismatch, errors.CodecError, errors.AccessDenied, errors.ExpiredCredentials, errors.NotFound)
+        kind: Any = type(problem) if isinstance(problem, telling) else errors.InvocationError
         return kind(f"{where} got no answer after {attempts} tries. {why}{type(problem).__name__}: {problem}", **details)
 
     def _error_rows(self, request: Request, problem: BaseException, attempts: int) -> pa.RecordBatch:

@@ -226,7 +226,7 @@ async def _serve(port: int, folder: str, images: dict[str, Any], until_stdin_clo
     if until_stdin_closes:
         def read() -> None:
             with contextlib.suppress(OSError):
-                while sys.stdin.buffer.read1(1024):  # type: ignore[attr-defined]
+                while os.read(sys.stdin.fileno(), 1024):
                     pass
             loop.call_soon_threadsafe(done.set)
 

@@ -88,7 +88,8 @@ def _payloads(data: bytes, split: str, strategy: str, most: int) -> Iterator[byt
         starts, lengths = recordio.scan(data)
         ends = [int(s + n + (-n % 4)) for s, n in zip(starts, lengths)]
         pieces = [data[int(s) - recordio.HEADER:e] for s, e in zip(starts, ends)]
-    batch, size = [], 0
+    batch: list[bytes] = []
+    size = 0
     for piece in pieces:
         if batch and (strategy == "SingleRecord" or size + len(piece) > most):
             yield b"".join(batch)

@@ -25,7 +25,8 @@ def test_the_python_blocks_run_in_order(spark, capsys):
 
 def test_the_policy_is_json():
     policies = [json.loads(code) for language, code in BLOCKS if language == "json"]
-    actions = [a for p in policies for s in p["Statement"] for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])]
+    statements = [s["Action"] for p in policies for s in p["Statement"]]
+    actions = [a for s in statements for a in ([s] if isinstance(s, str) else s)]
     import botocore.session
 
     model = botocore.session.get_session().get_service_model("sagemaker")
@@ -53,6 +54,7 @@ def test_spark_submit(tmp_path):
     (tmp_path / "my_job.py").write_text(
         next(code for language, code in BLOCKS if language == "python") + "\nprint('rows', df.count())\n")
     submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SPARK_HOME": str(Path(pyspark.__file__).parent)}
     done = subprocess.run([submit, "--master", "local[2]", "my_job.py"], cwd=tmp_path, capture_output=True, text=True,
-                          timeout=240, env={**os.environ, "PYTHONPATH": str(ROOT), "SPARK_HOME": str(Path(pyspark.__file__).parent)})
+                          timeout=240, env=environment)
     assert "rows 100" in done.stdout, done.stderr[-2000:]

@@ -124,6 +124,7 @@ def test_lda(spark, aws):
 def test_a_pipeline_of_spark_and_sagemaker_stages_is_saved_and_loaded(spark, aws, tmp_path):
     from pyspark.ml import Pipeline, PipelineModel
     from pyspark.ml.feature import StandardScaler, VectorAssembler
+
     from sagemaker_pyspark.transformation.serializers import ProtobufRequestRowSerializer
 
     rows = [(i, float(i % 7), float(i % 3), float(i)) for i in range(60)]

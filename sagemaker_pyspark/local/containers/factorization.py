@@ -1,6 +1,8 @@
 """Factorization machines of the second order, by Adam on mini-batches."""
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ... import scoring
@@ -36,7 +38,7 @@ def _fit(job: Job, x: np.ndarray, y: np.ndarray, binary: bool) -> dict[str, np.n
     rng = np.random.default_rng(0)
     rows, dim = x.shape
     factors = job.whole("num_factors", 8)
-    p = {"bias": np.zeros(()), "linear": rng.normal(0, job.number("linear_init_sigma", 0.01), dim),
+    p: dict[str, Any] = {"bias": np.zeros(()), "linear": rng.normal(0, job.number("linear_init_sigma", 0.01), dim),
          "factors": rng.normal(0, max(job.number("factors_init_sigma", 0.001), 0.01), (dim, factors))}
     decay = {"bias": job.number("bias_wd", 0.01) * 0.01, "linear": job.number("linear_wd", 0.001) * 0.01,
              "factors": job.number("factors_wd", 0.00001)}
