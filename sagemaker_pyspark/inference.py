@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from . import columns, errors
@@ -85,7 +86,10 @@ def _arrow(values: Any) -> pa.Array:
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if hasattr(values, "columns"):  # a struct column reaches a pandas UDF as a DataFrame
-        return pa.RecordBatch.from_pandas(values, preserve_index=False).to_struct_array()
+        batch = pa.RecordBatch.from_pandas(values, preserve_index=False)
+        # pandas has no null struct: a null row arrives as one whose members are all null.
+        absent = np.logical_and.reduce([np.asarray(column.is_null()) for column in batch.columns])
+        return pa.StructArray.from_arrays(batch.columns, fields=list(batch.schema), mask=pa.array(absent))
     array = pa.Array.from_pandas(values)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
