@@ -122,15 +122,15 @@ class Deployment:
 
 
 def _delete_at_exit(deployment: Deployment) -> None:
-    if not _ephemeral:
-        atexit.register(_delete_all)
     _ephemeral.add(deployment)
 
 
+@atexit.register
 def _delete_all() -> None:
     """Runs at interpreter exit. Nothing can be raised to anybody then, so what is left is logged as an error."""
     for deployment in list(_ephemeral):
         try:
             deployment.delete()
         except Exception as problem:
-            log.error("at exit: %s", problem)
+            # A local SageMaker that has ended took everything with it.
+            log.log(logging.DEBUG if deployment.session.local else logging.ERROR, "at exit: %s", problem)

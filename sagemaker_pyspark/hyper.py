@@ -194,6 +194,10 @@ class Hyperparameters(Params):
             _add_accessors(cls, name, rule)
         cls._rules = rules
 
+    def set(self, param: Any, value: Any) -> None:
+        """Set a Param. pyspark would wrap our error into a plain ValueError; converting first keeps its type and words."""
+        super().set(param, param.typeConverter(value))
+
     def _hyperparameter_map(self) -> dict[str, str]:
         """What was set, as the service wants it; what was not is left to the service's own defaults."""
         return {rule.key or name: rule.encode(self.getOrDefault(name)) for name, rule in self._rules.items()

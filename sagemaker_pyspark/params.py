@@ -96,6 +96,10 @@ class InferenceParams(Params):
                          maxAttempts=8, timeoutSeconds=70.0, onError="raise", errorCol="sagemaker_error", sendOnce=True,
                          codec="auto")
 
+    def set(self, param: Any, value: Any) -> None:
+        """Set a Param. pyspark would wrap our error into a plain ValueError; converting first keeps its type and words."""
+        super().set(param, param.typeConverter(value))
+
     def _options(self, pool: str) -> Options:
         """The engine's options for these Params."""
         mode = self.getOrDefault("mode")

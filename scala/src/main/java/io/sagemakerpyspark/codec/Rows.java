@@ -87,7 +87,8 @@ final class Rows {
 
   /** An array column: Scala's WrappedArray (2.12) or ArraySeq (2.13), over primitives where Spark can. */
   private static double[] sequence(Object seq) {
-    Object array = seq.getClass().isArray() ? seq : tryArray(seq);
+    // Scala 2.12's WrappedArray and 2.13's mutable ArraySeq have array(), 2.13's immutable one has unsafeArray().
+    Object array = seq.getClass().isArray() ? seq : get(seq, "array", "unsafeArray");
     if (array instanceof double[]) {
       return (double[]) array;
     }
@@ -115,16 +116,9 @@ final class Rows {
         + seq.getClass().getName());
   }
 
-  private static Object tryArray(Object seq) {
-    try {
-      return get(seq, "array");
-    } catch (IllegalArgumentException noSuchMethod) {
-      return null;
-    }
-  }
-
-  private static Object get(Object from, String name) {
-    MethodHandle handle = HANDLES.computeIfAbsent(from.getClass().getName() + "." + name, key -> find(from.getClass(), name));
+  private static Object get(Object from, String... names) {
+    String name = names[0];
+    MethodHandle handle = HANDLES.computeIfAbsent(from.getClass().getName() + "." + name, key -> find(from.getClass(), names));
     try {
       return handle.invokeExact(from);
     } catch (Throwable problem) {
@@ -132,16 +126,16 @@ final class Rows {
     }
   }
 
-  private static MethodHandle find(Class<?> owner, String name) {
-    for (Class<?> at = owner; at != null; at = at.getSuperclass()) {
+  private static MethodHandle find(Class<?> owner, String... names) {
+    for (String name : names) {
       try {
-        Method method = at.getMethod(name);
+        Method method = owner.getMethod(name);
         method.setAccessible(true);
         return MethodHandles.lookup().unreflect(method).asType(MethodType.methodType(Object.class, Object.class));
-      } catch (NoSuchMethodException | IllegalAccessException tryParent) {
+      } catch (NoSuchMethodException | IllegalAccessException tryNext) {
         continue;
       }
     }
-    throw new IllegalArgumentException(owner.getName() + " has no method " + name);
+    throw new IllegalArgumentException("features must be a vector, a matrix or an array of numbers, got " + owner.getName());
   }
 }
