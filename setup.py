@@ -49,7 +49,7 @@ setup(
     extras_require={
         "local": ["moto[s3,iam,sts]>=5.1", "flask>=3", "flask-cors>=4", "aiohttp>=3.9", "scikit-learn>=1.3", "xgboost>=2.0"],
         "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.6", "mypy>=1.10", "import-linter>=2.0", "matplotlib>=3.8",
-                "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6", "build>=1.2", "pandas>=2.0,<3"],
+                "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6", "build>=1.2", "setuptools>=68", "wheel", "pandas>=2.0,<3"],
     },
     cmdclass={"build_py": BuildWithJar},
     classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
