@@ -76,34 +76,21 @@ def test_decodes(case):
                 tensor.keys) == features["sparse"]["indices"]
 
 
-def frame(payload):
-    return recordio.frame(payload)
+REFUSED = sorted((VECTORS / "refused").glob("*.bin"))
 
 
-GOOD = (VECTORS / "dense_label.bin").read_bytes()
-REFUSED = {
-    "cut_header": GOOD[:5],
-    "cut_payload": GOOD[:20],
-    "bad_magic": b"\x00" + GOOD[1:],
-    "four_gigabytes": GOOD[:4] + b"\xff\xff\xff\xff" + GOOD[8:],
-    "half_a_gigabyte": GOOD[:4] + struct.pack("<I", (1 << 29) - 1) + GOOD[8:],
-    "continued": GOOD[:4] + struct.pack("<I", (1 << 29) | 52) + GOOD[8:],
-    "varint_overflow": frame(b"\x0a" + b"\xff" * 11 + b"\x01"),
-    "field_too_long": frame(b"\x0a\x7f\x0a\x06values"),
-    "group": frame(b"\x0b\x0b"),
-    "packed_not_whole": frame(b"\x0a\x10\x0a\x06values\x12\x06\x12\x04\x0a\x02\x00\x00"),
-    "keys_without_values": frame(b"\x0a\x11\x0a\x06values\x12\x07\x12\x05\x12\x03\x01\x02\x03"),
-    "key_beyond_shape": frame(b"\x0a\x18\x0a\x06values\x12\x0e\x12\x0c\x0a\x04\x00\x00\x00\x00\x12\x01\x09\x1a\x01\x02"),
-}
+def test_the_vectors_are_described():
+    text = (VECTORS / "README.md").read_text()
+    assert all(f"`{case}`" in text for case in CASES) and len(REFUSED) >= 12
 
 
-@pytest.mark.parametrize("name", sorted(REFUSED))
-def test_refuses_malformed_input(name):
+@pytest.mark.parametrize("path", REFUSED, ids=lambda p: p.stem)
+def test_refuses_malformed_input(path):
     import tracemalloc
 
     tracemalloc.start()
     with pytest.raises(errors.MalformedRecord) as caught:
-        decode.decode(REFUSED[name])
+        decode.decode(path.read_bytes())
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
     assert "offset" in str(caught.value)
@@ -124,3 +111,36 @@ def test_a_record_beyond_the_frame_limit_is_refused_with_its_size():
     with pytest.raises(errors.RecordTooLarge, match="536870912"):
         recordio.check_size(1 << 29)
     recordio.check_size((1 << 29) - 1)
+
+
+def test_the_proto_file_is_the_message_we_read():
+    """Names, numbers and types of record.proto, against the descriptor made at run time."""
+    import re
+
+    from google.protobuf import descriptor_pb2
+
+    from sagemaker_pyspark.codecs.message import schema_file
+
+    kinds = {v: k.replace("TYPE_", "").lower() for k, v in descriptor_pb2.FieldDescriptorProto.Type.items()}
+    text = (VECTORS.parent / "record.proto").read_text()
+    for message in schema_file().message_type:
+        body = re.search(rf"message {message.name} {{(.*?)^}}", text, re.S | re.M).group(1)
+        for field in message.field:
+            kind = field.type_name.rsplit(".", 1)[-1] if field.type_name else kinds[field.type]
+            kind = "map<string, Value>" if kind.endswith("Entry") else kind
+            assert re.search(rf"{re.escape(kind)} {field.name} = {field.number}\b", body), (message.name, field.name)
+
+
+def test_other_tensors_and_unpacked_fields_are_read():
+    from sagemaker_pyspark.codecs import message
+
+    made = message.message_class()(uid="u", metadata="m", configuration="c")
+    made.features["a"].float64_tensor.values.extend([1e300, 2.0])
+    made.features["b"].int32_tensor.values.extend([-5, 7])
+    made.features["c"].bytes.value.append(b"raw")
+    unpacked = b"\x0a\x16\x0a\x06values\x12\x0c\x12\x0a\x0d\x00\x00\x80\x3f\x0d\x00\x00\x00\x40"
+    first, second = decode.decode(recordio.frame(made.SerializeToString()) + recordio.frame(unpacked))
+    assert (first.uid, first.metadata, first.configuration) == ("u", "m", "c")
+    assert first.features["a"].values.tolist() == [1e300, 2.0] and first.features["b"].values.tolist() == [-5, 7]
+    assert first.features["c"].values == [b"raw"]
+    assert second.features["values"].values.tolist() == [1.0, 2.0]

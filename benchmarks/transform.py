@@ -1,0 +1,99 @@
+"""Rows per second of ``transform`` against the loop a user would write, and against what the endpoint can give.
+
+The endpoint is the local one, with a fixed latency and a concurrency limit beyond which it throttles. Three ways, side by side:
+ours, ten lines of boto3 inside ``mapInPandas``, and the theoretical limit: concurrency x rows a request / latency.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+
+LATENCY, CONCURRENCY, BATCH = 0.02, 8, 100
+
+
+def by_hand(df, url, endpoint):
+    """What the pages and threads about this show: a client a task, batches, one request at a time."""
+    def score(frames):
+        import boto3
+
+        client = boto3.client("sagemaker-runtime", endpoint_url=url, region_name="us-east-1", aws_access_key_id="x",
+                              aws_secret_access_key="y")
+        for frame in frames:
+            out = []
+            for at in range(0, len(frame), BATCH):
+                part = frame.iloc[at:at + BATCH]
+                body = "\n".join(",".join(map(str, row)) for row in part["features"])
+                answer = client.invoke_endpoint(EndpointName=endpoint, ContentType="text/csv", Accept="text/csv", Body=body)
+                out += [float(line) for line in answer["Body"].read().decode().splitlines()]
+            yield frame.assign(score=out)
+
+    return df.mapInPandas(score, "id long, features array<double>, score double")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    from pyspark.sql import SparkSession
+
+    from sagemaker_pyspark import SageMakerModel, local
+    from sagemaker_pyspark.transformation.deserializers import LinearLearnerRegressorProtobufResponseRowDeserializer
+    from sagemaker_pyspark.transformation.serializers import ProtobufRequestRowSerializer
+
+    spark = (SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+             .config("spark.ui.showConsoleProgress", "false").getOrCreate())
+    spark.sparkContext.setLogLevel("ERROR")
+    df = spark.range(0, options.rows, 1, 2).selectExpr("id", "transform(sequence(1, 10), x -> double(id)) features").cache()
+    df.count()
+    limit = CONCURRENCY * BATCH / LATENCY
+    with local.SageMaker(images={"slow:1": local.Echo(LATENCY, CONCURRENCY)}) as aws:
+        model = SageMakerModel("ml.m5.xlarge", 1, ProtobufRequestRowSerializer(),
+                               LinearLearnerRegressorProtobufResponseRowDeserializer(), modelImage="slow:1",
+                               modelExecutionRoleARN=aws.role_arn)
+        model.setMaxRequestRows(BATCH).setMaxConcurrency(CONCURRENCY).setRequestsInFlight(CONCURRENCY).setSendOnce(False)
+        with model.deployed():
+            def ours():
+                out = model.transform(df)
+                return out.selectExpr("count(*)", "sum(cast(score != id as int))").first()
+
+            def hand():
+                out = by_hand(df, aws.endpoint_url, model.endpointName)
+                return out.selectExpr("count(*)", "sum(cast(score != id as int))").first()
+
+            ours(), hand()  # both warm
+            rates = {"ours": [], "by hand": []}
+            for _ in range(options.runs):
+                for name, run in (("ours", ours), ("by hand", hand)):
+                    started = time.perf_counter()
+                    assert tuple(run()) == (options.rows, 0)
+                    rates[name].append(options.rows / (time.perf_counter() - started))
+            median = {name: statistics.median(values) for name, values in rates.items()}
+            print(f"{options.rows} rows, latency {LATENCY * 1000:.0f} ms, concurrency {CONCURRENCY}, {BATCH} rows a request, "
+                  f"medians of {options.runs} runs, rows per second")
+            print(f"  limit of the endpoint {limit:10.0f}")
+            print(f"  ours                  {median['ours']:10.0f}   {median['ours'] / limit:.0%} of the limit")
+            print(f"  by hand               {median['by hand']:10.0f}   ours is {median['ours'] / median['by hand']:.1f} times as fast")
+            for share in (0.1, 0.3):
+                aws.faults.clear()
+                aws.faults.add("InvokeEndpoint", throttle=share)
+                aws.faults.add("InvokeEndpoint", error="InternalFailure", status=500, probability=0.01)
+                started = time.perf_counter()
+                rows, wrong = ours()
+                print(f"  {share:.0%} throttled, 1% failing: {rows / (time.perf_counter() - started):10.0f}   "
+                      f"{(rows - wrong) / options.rows:.1%} of the rows right")
+            aws.faults.clear()
+    spark.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
