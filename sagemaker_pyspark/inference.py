@@ -44,19 +44,29 @@ class Target:
     content_type: str
     accept: str
     max_connections: int = 10
+    timeout_seconds: float = 70.0
 
     def sender(self) -> Callable[[Any, int], Answer]:
         """A function that sends one body; built in the worker, around this process's client."""
-        client = self.session.client("sagemaker-runtime", max_pool_connections=max(10, self.max_connections))
 
         def send(body: Any, rows: int) -> Answer:
-            with translated("sagemaker-runtime.invoke_endpoint"):
-                answer = client.invoke_endpoint(EndpointName=self.endpoint_name, ContentType=self.content_type,
-                                                Accept=self.accept, Body=body if isinstance(body, bytes) else bytes(body))
-                return Answer(answer["Body"].read(), answer.get("ContentType"),
-                              answer["ResponseMetadata"].get("RequestId"))
+            body = body if isinstance(body, bytes) else bytes(body)
+            try:
+                return self._send(body)
+            except errors.ExpiredCredentials:
+                # A long job outlives its credentials: the next client asks for fresh ones. A second refusal is final.
+                self.session.forget("sagemaker-runtime")
+                return self._send(body)
 
         return send
+
+    def _send(self, body: bytes) -> Answer:
+        client = self.session.client("sagemaker-runtime", max_pool_connections=max(10, self.max_connections),
+                                     read_timeout=self.timeout_seconds)
+        with translated("sagemaker-runtime.invoke_endpoint"):
+            answer = client.invoke_endpoint(EndpointName=self.endpoint_name, ContentType=self.content_type,
+                                            Accept=self.accept, Body=body)
+            return Answer(answer["Body"].read(), answer.get("ContentType"), answer["ResponseMetadata"].get("RequestId"))
 
 
 class Scorer:

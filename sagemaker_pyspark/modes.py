@@ -31,7 +31,8 @@ def _endpoint(model: SageMakerModel, df: DataFrame, hosting: Any = None) -> Data
     encoding = _checked(model, df, model.requestRowSerializer)
     name = model._deployment.ensure(model.endpointCreationPolicy, hosting)
     target = inference.Target(model.session.resolved(), name, model.requestRowSerializer.content_type,
-                              model.responseRowDeserializer.accepts, model.getOrDefault("requestsInFlight"))
+                              model.responseRowDeserializer.accepts, model.getOrDefault("requestsInFlight"),
+                              model.getOrDefault("timeoutSeconds"))
     return _score(model, df, encoding, target, model.requestRowSerializer)
 
 

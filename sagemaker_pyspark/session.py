@@ -89,6 +89,12 @@ class Session:
                 client = _clients[key] = self._build(service, options)
             return client
 
+    def forget(self, service: str) -> None:
+        """Drop this process's clients of a service, so that the next one is built with fresh credentials."""
+        with _lock:
+            for key in [key for key in _clients if key[1] == self and key[2] == service]:
+                del _clients[key]
+
     def call(self, service: str, operation: str, **request: Any) -> dict[str, Any]:
         """One AWS call, its failure as an error of ours.
 

@@ -130,6 +130,31 @@ def test_what_cannot_succeed_is_not_retried(aws, echo, small):
     assert sum(r["operation"] == "InvokeEndpoint" for r in aws.requests) <= 4  # one a task attempt of Spark's
 
 
+def test_a_hanging_endpoint_is_given_up(aws, echo, small):
+    model = echo(timeoutSeconds=0.5, maxAttempts=2, maxRequestRows=1)
+    model.transform(small.limit(1)).count()
+    aws.faults.add("InvokeEndpoint", hang=True)
+    assert "no answer" in failing(model.transform(small.limit(2)).collect)
+
+
+def test_a_hang_that_passes_is_outlived(aws, echo, small):
+    model = echo(timeoutSeconds=1.0, maxRequestRows=10)
+    model.transform(small.limit(1)).count()
+    aws.faults.add("InvokeEndpoint", hang=True, first=2)
+    assert [r.score for r in model.transform(small).collect()] == [float(r.id) for r in small.collect()]
+
+
+def test_credentials_that_expire_in_the_middle_are_renewed(aws, echo, small):
+    model = echo(maxRequestRows=2)
+    model.transform(small.limit(1)).count()
+    aws.faults.add("InvokeEndpoint", error="ExpiredTokenException", status=403, nth=7)
+    assert len(model.transform(small).collect()) == 40
+    aws.faults.clear()
+    model.unpersist()
+    aws.faults.add("InvokeEndpoint", error="ExpiredTokenException", status=403, after=3)
+    assert "ExpiredCredentials" in failing(model.transform(small).collect)
+
+
 def test_too_large_a_request_is_halved(aws, echo, small):
     aws.faults.add("InvokeEndpoint", over_rows=3)
     rows = echo(maxRequestRows=20).transform(small).collect()
