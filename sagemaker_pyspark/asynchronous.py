@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import errors
+from .folder import Destination
 from .invocation.engine import Answer
 from .session import Session
-from .staging import Destination
 
 __all__ = ["AsyncTarget", "endpoint_config"]
 

@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from . import errors, waiting
 from .columns import restore, spark_type
+from .folder import Destination
 from .session import Session
-from .staging import Destination, StagedData
+from .staging import StagedData
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -8,7 +8,7 @@ import dataclasses
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from . import artifact, asynchronous, batch, columns, errors, inference, resolving, staging
+from . import artifact, asynchronous, batch, columns, errors, folder, inference, resolving, staging
 from .codecs.record import ProtobufRequestRowSerializer
 from .resources import S3AutoCreatePath
 from .settings import ServerlessSettings
@@ -107,7 +107,7 @@ class _Objects:
         self._session, self._output = session, output
 
     def unpersist(self) -> None:
-        staging.delete_keys(self._session, self._output.destination, self._output.keys)
+        folder.delete_keys(self._session, self._output.destination, self._output.keys)
 
 
 def _checked(model: SageMakerModel, df: DataFrame, request: Any) -> columns.Encoding:

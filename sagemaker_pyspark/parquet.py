@@ -89,6 +89,7 @@ class ParquetWorker(Worker):
                 writer.close()
                 upload.count(rows)
             upload.close()
+            self.take_back_if_late(upload)
         except Exception as problem:  # reported to the driver, see Worker
             error = f"{type(problem).__name__}: {problem}"
             upload.abort()

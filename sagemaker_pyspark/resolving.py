@@ -5,8 +5,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from . import errors
+from .folder import Destination
 from .session import Session
-from .staging import Destination
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import columns, errors
+from .folder import Destination, begin, delete_keys, sweep_orphans
 from .session import Session
 from .upload import Upload
 
@@ -32,29 +32,6 @@ _REPORT = pa.schema([("key", pa.string()), ("rows", pa.int64()), ("bytes", pa.in
                      ("dim_min", pa.int32()), ("dim_max", pa.int32()), ("error", pa.string())])
 _REPORT_DDL = ("key string, rows bigint, bytes bigint, nulls bigint, dim_min int, dim_max int, error string")
 _EXTENSIONS = {"sagemaker": "pbr", "csv": "csv", "libsvm": "libsvm", "jsonlines": "jsonl", "parquet": "parquet"}
-#: DeleteObjects takes at most this many keys a call (Source: S3 API).
-_DELETE_BATCH = 1000
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where parts go: ``s3://bucket/prefix``, ``prefix`` ending in "/", in a bucket of account ``owner``."""
-
-    bucket: str
-    prefix: str
-    owner: str
-    kms_key: str | None = None
-
-    def unique(self) -> Destination:
-        """An unguessable folder below this one, so that nothing else can match or overwrite it."""
-        return Destination(self.bucket, f"{self.prefix}{uuid.uuid4().hex}/", self.owner, self.kms_key)
-
-    def put_arguments(self) -> dict[str, str]:
-        """Arguments of every object we write: whose bucket it must be, and how it is encrypted."""
-        arguments = {"Bucket": self.bucket, "ExpectedBucketOwner": self.owner}
-        if self.kms_key:
-            arguments.update(ServerSideEncryption="aws:kms", SSEKMSKeyId=self.kms_key)
-        return arguments
 
 
 @dataclass(frozen=True)
@@ -129,11 +106,13 @@ def stage(df: DataFrame, serializer: Any, session: Session, destination: Destina
     make: Any = plan or _record_plan
     frame, worker, path = make(df, serializer, codec)
     worker.bind(session.resolved(), folder, _EXTENSIONS[data_format], compression, part_bytes, object_bytes)
+    begin(session, folder)
     try:
         reports = frame.mapInArrow(worker, _REPORT_DDL).collect()
     except BaseException:
         sweep_orphans(session, folder)
         raise
+    delete_keys(session, folder, (folder.open_key,))
     keys = tuple(sorted(r["key"] for r in reports if r["key"]))
     try:
         _refuse_bad(df, serializer, reports, uniform, feature_dim)
@@ -187,10 +166,23 @@ class Worker:
                 if nulls == 0:
                     upload.write(records)
             upload.close()
+            self.take_back_if_late(upload)
         except Exception as problem:  # reported below: see the class docstring
             error = f"{type(problem).__name__}: {problem}"
             upload.abort()
         yield self.report(upload, nulls, low, high, error)
+
+    def take_back_if_late(self, upload: Upload) -> None:
+        """Delete what this task wrote if staging has ended without it (see ``Destination.open_key``)."""
+        if not upload.objects:
+            return
+        try:
+            self.session.call("s3", "head_object", Bucket=self.folder.bucket, Key=self.folder.open_key,
+                              ExpectedBucketOwner=self.folder.owner)
+        except errors.NotFound:
+            delete_keys(self.session, self.folder, tuple(key for key, *_ in upload.objects))
+            upload.objects.clear()
+            raise errors.StagingError("staging had ended before this task did; what it wrote was deleted again") from None
 
     @staticmethod
     def report(upload: Upload, nulls: int, low: int | None, high: int | None, error: str | None) -> pa.RecordBatch:
@@ -277,46 +269,3 @@ def _commit(session: Session, folder: Destination, manifest: str, keys: tuple[st
     body = [{"prefix": f"s3://{folder.bucket}/{folder.prefix}"}, *(key[len(folder.prefix):] for key in keys)]
     session.call("s3", "put_object", Key=manifest, Body=json.dumps(body).encode(), ContentType="application/json",
                  **folder.put_arguments())
-
-
-def delete_keys(session: Session, folder: Destination, keys: tuple[str, ...]) -> None:
-    """Delete exactly these keys.
-
-    Raises
-    ------
-    CleanupError
-        Some could not be deleted; ``remaining`` names them.
-    """
-    remaining: list[str] = []
-    for at in range(0, len(keys), _DELETE_BATCH):
-        batch = keys[at:at + _DELETE_BATCH]
-        try:
-            answer = session.call("s3", "delete_objects", Bucket=folder.bucket, ExpectedBucketOwner=folder.owner,
-                                  Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True})
-            remaining += [f"s3://{folder.bucket}/{e['Key']} ({e.get('Code')})" for e in answer.get("Errors", ())]
-        except errors.AwsError as problem:
-            remaining += [f"s3://{folder.bucket}/{key} ({problem.code})" for key in batch]
-    if remaining:
-        raise errors.CleanupError(
-            f"{len(remaining)} staged objects could not be deleted and may still be stored; first: {remaining[0]}",
-            remaining=tuple(remaining))
-
-
-def sweep_orphans(session: Session, folder: Destination) -> None:
-    """After a Spark job that failed as a whole, delete what its tasks had written.
-
-    Their keys were lost with the job. The folder's name is 128 random bits made for this job, and only names of our own
-    form below it are touched, so nothing that is not ours can match.
-    """
-    ours = re.compile(re.escape(folder.prefix) + r"part-\d{5,}-\d{4,}-[0-9a-f]{32}\.[a-z]+(\.gz)?")
-    try:
-        found = [item["Key"] for item in session.pages(
-            "s3", "list_objects_v2", "Contents", Bucket=folder.bucket, Prefix=folder.prefix,
-            ExpectedBucketOwner=folder.owner) if ours.fullmatch(item["Key"])]
-        delete_keys(session, folder, tuple(found))
-        for pending in session.pages("s3", "list_multipart_uploads", "Uploads", Bucket=folder.bucket,
-                                     Prefix=folder.prefix, ExpectedBucketOwner=folder.owner):
-            session.call("s3", "abort_multipart_upload", Bucket=folder.bucket, Key=pending["Key"],
-                         UploadId=pending["UploadId"], ExpectedBucketOwner=folder.owner)
-    except errors.SageMakerError as problem:
-        log.warning("objects of the failed staging may remain under s3://%s/%s: %s", folder.bucket, folder.prefix, problem)

@@ -56,7 +56,11 @@ def aws(local_sagemaker):
     local_sagemaker.forget_requests()
     yield local_sagemaker
     local_sagemaker.faults.clear()
-    from sagemaker_pyspark import hosting, sweeping
+    from sagemaker_pyspark import sweeping
 
+    # What a test left is its own failure and must not become the next one's.
     sweeping.delete(local_sagemaker.session, sweeping.find(local_sagemaker.session))
-    assert hosting
+    s3 = local_sagemaker.session.client("s3")
+    for uri in local_sagemaker.remaining()["objects"]:
+        bucket, key = uri.split(" ")[0][5:].split("/", 1)
+        s3.delete_object(Bucket=bucket, Key=key)

@@ -107,7 +107,7 @@ def test_gzip_that_the_algorithm_cannot_read(spark, nothing_left):
 
 
 def test_s3_that_refuses_is_reported_and_cleaned(spark, nothing_left):
-    nothing_left.faults.add("PutObject", error="AccessDenied", status=403, after=1)
+    nothing_left.faults.add("PutObject", error="AccessDenied", status=403, after=2)
     with pytest.raises(errors.StagingError, match="AccessDenied"):
         kmeans().fit(vectors(spark, [([float(i)],) for i in range(20)]).repartition(4))
     nothing_left.faults.clear()

@@ -95,12 +95,13 @@ def test_a_session_is_a_recipe_without_credentials(monkeypatch):
 
 
 def test_the_default_session_is_the_innermost():
+    before = current()
     outer, inner = Session(region="eu-west-1"), Session(region="eu-west-2")
     with use(outer):
         with use(inner):
             assert current() is inner
         assert current() is outer
-    assert current() == Session()
+    assert current() is before
 
 
 def test_no_region_is_said_before_anything(monkeypatch, tmp_path):
