@@ -52,6 +52,6 @@ setup(
                 "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6", "build>=1.2", "setuptools>=68", "wheel", "pandas>=2.0,<3"],
     },
     cmdclass={"build_py": BuildWithJar},
-    classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
+    classifiers=["Programming Language :: Python :: 3"],
     zip_safe=False,
 )

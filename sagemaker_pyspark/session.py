@@ -146,7 +146,8 @@ class Session:
                 f"expected a boto3 client such as boto3.client('sagemaker'), got {type(first).__name__}")
         address = first.meta.endpoint_url
         session = replace(
-            self, region=self.region or first.meta.region_name, label=os.urandom(8).hex(),
+            self, region=self.region or first.meta.region_name,
+            label="-".join(f"{name}:{id(client):x}" for name, client in sorted(given.items())),  # same clients, same session
             endpoint_url=self.endpoint_url or (address if _is_loopback(address) else None))
         with _lock:
             for service, client in given.items():
