@@ -1,0 +1,239 @@
+"""The invocation engine: boundaries, order, retries, halving, bounds and clean ends."""
+import random
+import threading
+import time
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagemaker_pyspark import errors
+from sagemaker_pyspark.invocation.engine import Answer, invoke
+from sagemaker_pyspark.invocation.limiter import Adaptive, TokenPool
+from sagemaker_pyspark.invocation.metrics import Metrics, quantile_seconds
+from sagemaker_pyspark.invocation.options import Options
+from sagemaker_pyspark.invocation.slicing import requests
+
+SCHEMA = pa.schema([("f0", pa.int64())])
+FAST = {"backoff_seconds": 0.0005, "backoff_cap_seconds": 0.002}
+
+
+def records(numbers):
+    return pa.array([None if n is None else b"%06d\n" % n for n in numbers], pa.large_binary())
+
+
+def decode(body, content_type=None, rows=None):
+    return pa.RecordBatch.from_pydict({"f0": [int(x) for x in body.split()]}, SCHEMA)
+
+
+def echo(body, rows):
+    return Answer(bytes(body))
+
+
+def run(arrays, send=echo, metrics=None, **options):
+    batches = list(invoke(iter(arrays), send, decode, bytes, Options(**{**FAST, **options}), SCHEMA, metrics))
+    return [row for batch in batches for row in batch.to_pylist()]
+
+
+@pytest.mark.parametrize("rows", [1, 6, 7, 8, 13, 14, 15])
+def test_requests_are_cut_at_rows_and_filled_across_arrays(rows):
+    sizes = []
+    run([records(range(4)), records(range(4, 5)), records([]), records(range(5, rows))] if rows > 5 else [records(range(rows))],
+        lambda body, n: sizes.append(n) or echo(body, n), max_request_rows=7, max_concurrency=1)
+    assert sizes == [7] * (rows // 7) + ([rows % 7] if rows % 7 else [])
+
+
+@pytest.mark.parametrize("limit, size", [(20, 2), (21, 3), (22, 3), (27, 3), (28, 4)])
+def test_requests_are_cut_at_bytes(limit, size):
+    cut = list(requests(iter([records(range(12))]), Options(max_request_bytes=limit)))  # 7 bytes a record
+    assert [r.rows for r in cut] == [size] * (12 // size) + ([12 % size] if 12 % size else [])
+    assert b"".join(bytes(r.data) for r in cut) == b"".join(b"%06d\n" % n for n in range(12))
+
+
+def test_one_record_above_the_limits():
+    big = pa.array([b"1\n", b"9" * 50 + b"\n", b"2\n"], pa.large_binary())
+    assert [r.rows for r in requests(iter([big]), Options(max_request_bytes=10, hard_limit_bytes=100))] == [1, 1, 1]
+    with pytest.raises(errors.RecordTooLarge, match="row 1.*51 bytes"):
+        list(requests(iter([big]), Options(max_request_bytes=10, hard_limit_bytes=20)))
+    rows = run([pa.array([b"1\n", b"9" * 50, b"2\n"], pa.large_binary())], max_request_bytes=10, hard_limit_bytes=20,
+               on_error="column")
+    assert [r["f0"] for r in rows] == [1, None, 2] and rows[1]["error"]["code"] == "NotSent"
+
+
+FAULTS = [lambda: errors.Throttled("slow", code="ThrottlingException", http_status=400),
+          lambda: errors.AwsError("oops", code="InternalFailure", http_status=500),
+          lambda: errors.AwsError("cold", code="ModelNotReadyException", http_status=429),
+          lambda: errors.Unreachable("gone", code="ConnectionClosedError"),
+          lambda: errors.AwsError("big", code="ModelError", http_status=424, original_status=413),
+          lambda: errors.Unreachable("late", code="ReadTimeoutError")]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 30), max_size=6), st.integers(1, 9), st.integers(1, 5), st.integers(0, 2**32), st.booleans())
+def test_whatever_happens_row_i_has_the_answer_of_row_i(sizes, most, threads, seed, column):
+    rng, lock = random.Random(seed), threading.Lock()
+
+    def flaky(body, rows):
+        with lock:
+            fault = rng.choice(FAULTS)() if rng.random() < 0.3 else None
+        if fault:
+            raise fault
+        return echo(body, rows)
+
+    starts = np.cumsum([0, *sizes])
+    arrays = [records(range(a, b)).slice(0) for a, b in zip(starts, starts[1:])]
+    rows = run(arrays, flaky, max_request_rows=most, max_concurrency=threads, max_attempts=50, max_throttles=200,
+               retry_budget=10000, on_error="column" if column else "raise")
+    assert [r["f0"] for r in rows] == list(range(int(starts[-1])))
+
+
+@pytest.mark.parametrize("problem, tries", [
+    (errors.AwsError("bad", code="ModelError", http_status=424, original_status=400), 1),
+    (errors.AwsError("bad", code="ValidationError", http_status=400), 1),
+    (errors.AccessDenied("no", code="AccessDeniedException", http_status=403), 1),
+    (errors.NotFound("no", code="ValidationError"), 1),
+    (errors.AwsError("oops", code="InternalFailure", http_status=500), 3),
+    (errors.AwsError("oops", code="ModelError", http_status=424, original_status=500), 3)])
+def test_what_is_retried_and_how_often(problem, tries):
+    calls = []
+
+    def failing(body, rows):
+        calls.append(rows)
+        raise problem
+
+    with pytest.raises(errors.SageMakerError, match="rows 0 to 4 of a partition") as caught:
+        run([records(range(5))], failing, max_attempts=3)
+    assert len(calls) == tries and caught.value.attempts == tries
+
+
+def test_retry_after_is_honoured():
+    calls = []
+
+    def once(body, rows):
+        calls.append(time.monotonic())
+        if len(calls) == 1:
+            raise errors.Throttled("slow", code="ThrottlingException", retry_after="0.2")
+        return echo(body, rows)
+
+    run([records(range(2))], once)
+    assert calls[1] - calls[0] >= 0.2
+
+
+def test_bisecting_finds_the_refused_rows():
+    bad = {3, 17}
+
+    def picky(body, rows):
+        if bad & {int(x) for x in bytes(body).split()}:
+            raise errors.AwsError("bad row", code="ModelError", http_status=424, original_status=400, request_id="r")
+        return echo(body, rows)
+
+    rows = run([records(range(40))], picky, on_error="column", max_request_rows=20)
+    assert {i for i, r in enumerate(rows) if r["error"]} == bad
+    assert rows[3]["error"] == {"code": "ModelError", "message": "bad row", "http_status": 400, "request_id": "r", "attempts": 1}
+    assert [r["f0"] for i, r in enumerate(rows) if i not in bad] == [i for i in range(40) if i not in bad]
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_another_number_of_rows_is_always_an_error(by):
+    def wrong(body, rows):
+        lines = bytes(body).split(b"\n")[:-1]
+        return Answer(b"\n".join(lines[:-1] if by < 0 else lines + lines[-1:]))
+
+    with pytest.raises(errors.RowCountMismatch, match="must have 5 rows"):
+        run([records(range(5))], wrong)
+    rows = run([records(range(5))], wrong, on_error="column")
+    assert len(rows) == 5 and all(r["error"]["code"] == "RowCountMismatch" and r["f0"] is None for r in rows)
+
+
+def test_a_dead_endpoint_is_given_up_also_with_an_error_column():
+    def dead(body, rows):
+        raise errors.Unreachable("gone", code="EndpointConnectionError")
+
+    with pytest.raises(errors.InvocationError, match="endpoint and not a row"):
+        run([records(range(500))], dead, on_error="column", max_request_rows=1, max_attempts=2, give_up_after=10)
+
+
+def test_memory_is_bounded_and_threads_end():
+    live, peak, pulled = 0, 0, 0
+    before = threading.active_count()
+
+    def arrays():
+        nonlocal pulled
+        for at in range(200):
+            pulled += 1
+            yield records(range(at * 10, at * 10 + 10))
+
+    stream = invoke(arrays(), echo, decode, bytes, Options(max_request_rows=10, max_concurrency=4), SCHEMA)
+    next(stream)
+    assert pulled <= 2 * 4 + 2
+    stream.close()
+    assert threading.active_count() == before and live == peak == 0
+
+
+def test_throughput_with_latency():
+    """Not a timing claim: eight in flight must be well beyond one at a time."""
+    def slow(body, rows):
+        time.sleep(0.02)
+        return echo(body, rows)
+
+    started = time.monotonic()
+    rows = run([records(range(4000))], slow, max_request_rows=50, max_concurrency=8, adaptive=False)
+    assert len(rows) == 4000 and time.monotonic() - started < 0.5 * 80 * 0.02
+
+
+def test_the_adaptive_limit_grows_and_shrinks():
+    limit = Adaptive(16)
+    for _ in range(40):
+        limit.succeeded()
+    assert limit.limit == 16
+    limit.throttled(0.0)
+    limit.throttled(0.0)
+    assert 7 < limit.limit < 8
+    for _ in range(100):
+        limit.throttled(0.0)
+    assert limit.limit == 1
+
+
+def test_tokens_are_shared_and_come_back(tmp_path):
+    import multiprocessing
+
+    pool, stop = TokenPool(str(tmp_path / "pool"), 2), threading.Event()
+    with pool.token(stop), pool.token(stop):
+        late = threading.Thread(target=stop.set)
+        taken = []
+
+        def third():
+            with pool.token(stop):
+                taken.append(1)
+
+        waiter = threading.Thread(target=third)
+        waiter.start()
+        waiter.join(0.1)
+        assert waiter.is_alive()
+    waiter.join(5)
+    assert taken and not late.is_alive()
+
+    def die():
+        import os
+
+        held = TokenPool(str(tmp_path / "pool"), 2)._acquire(threading.Event())
+        assert held
+        os._exit(9)  # without giving the token back
+
+    for _ in range(3):
+        child = multiprocessing.get_context("fork").Process(target=die)
+        child.start()
+        child.join(10)
+    with pool.token(stop), pool.token(stop):
+        pass
+
+
+def test_metrics():
+    metrics = Metrics()
+    run([records(range(100))], metrics=metrics, max_request_rows=10)
+    counts, buckets = metrics.take()
+    assert (counts["requests"], counts["rows"], counts["bytes_sent"]) == (10, 100, 700) and sum(buckets) == 10
+    assert quantile_seconds([0] * 10 + [5] + [0] * 25, 0.5) == 2 ** -5
+    assert metrics.take()[0]["rows"] == 0
