@@ -37,7 +37,7 @@ def _read(data: memoryview) -> dict[str, np.ndarray]:
     magic, _, count = struct.unpack_from("<QQQ", data, 0)
     if magic != _LIST:
         raise ValueError(f"it must begin with {_LIST:#x}, got {magic:#x}")
-    if count > len(data):
+    if count == 0 or count > len(data):
         raise ValueError(f"it claims {count} arrays in {len(data)} bytes")
     at, arrays = 24, []
     for _ in range(count):

@@ -5,6 +5,7 @@ and constructor arguments, never as a pickle.
 """
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from .. import errors
 
-__all__ = ["Described", "RequestRowSerializer", "ResponseRowDeserializer"]
+__all__ = ["Described", "RequestRowSerializer", "ResponseRowDeserializer", "column_of"]
 
 
 class Described:
@@ -29,7 +30,13 @@ class Described:
         def remember(self: Any, *args: Any, **named: Any) -> None:
             if not hasattr(self, "_arguments"):  # the outermost constructor is the one to call again
                 bound = signature.bind(self, *args, **named)
-                self._arguments = {k: v for k, v in list(bound.arguments.items())[1:] if v is not None}
+                found = {k: v for k, v in list(bound.arguments.items())[1:] if v is not None}
+                for name, parameter in signature.parameters.items():
+                    if parameter.kind is parameter.VAR_KEYWORD:
+                        found.update(found.pop(name, {}))
+                    elif parameter.kind is parameter.VAR_POSITIONAL and name in found:
+                        found[f"*{name}"] = found.pop(name)  # shown and compared, but it has no name to load it by
+                self._arguments = found
             inner(self, *args, **named)
 
         remember.__wrapped__ = inner  # type: ignore[attr-defined]
@@ -44,9 +51,22 @@ class Described:
         InvalidInput
             An argument has no JSON form.
         """
-        arguments = {name: _plain(type(self).__name__, name, value)
-                     for name, value in getattr(self, "_arguments", {}).items()}
+        owner = type(self).__name__
+        arguments = {}
+        for name, value in self._described().items():
+            if name.startswith("*"):
+                raise errors.InvalidInput(f"{owner} cannot be saved: its constructor takes {name}, give it a named list")
+            arguments[name] = _plain(owner, name, value)
         return {"class": f"{type(self).__module__}.{type(self).__qualname__}", "arguments": arguments}
+
+    def _described(self) -> dict[str, Any]:
+        """The constructor's arguments. A dataclass brings a constructor that is not ours, and keeps them as fields."""
+        if "_arguments" in self.__dict__:
+            return self._arguments
+        if dataclasses.is_dataclass(self):
+            return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)
+                    if f.init and getattr(self, f.name) is not None}
+        return {}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Any:
@@ -55,28 +75,63 @@ class Described:
         Raises
         ------
         InvalidInput
-            The class cannot be imported or is another kind of object.
+            The class cannot be imported, is another kind of object, or takes other arguments now.
         """
-        module, _, name = str(data["class"]).rpartition(".")
         try:
-            found = getattr(importlib.import_module(module), name)
+            path, arguments = str(data["class"]), dict(data["arguments"])
+        except (KeyError, TypeError, ValueError):
+            raise errors.InvalidInput(
+                f"a saved {cls.__name__} must have 'class' and 'arguments', got {str(data)[:80]}") from None
+        try:
+            found = _imported(path)
         except (ImportError, AttributeError, ValueError) as problem:
             raise errors.InvalidInput(
-                f"a saved stage needs the class {data['class']}, which cannot be imported here: {problem}; put its module "
+                f"a saved stage needs the class {path}, which cannot be imported here: {problem}; put its module "
                 "on the Python path") from None
         if not (isinstance(found, type) and issubclass(found, cls)):
-            raise errors.InvalidInput(f"a saved stage names {data['class']}, which is not a {cls.__name__}")
-        return found(**data["arguments"])
+            raise errors.InvalidInput(f"a saved stage names {path}, which is not a {cls.__name__}")
+        try:
+            inspect.signature(found).bind(**arguments)
+        except TypeError as problem:
+            raise errors.InvalidInput(f"a saved {path} does not fit the class of that name here: {problem}") from None
+        return found(**arguments)
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and getattr(self, "_arguments", {}) == getattr(other, "_arguments", {})
+        return type(self) is type(other) and _same(self._described()) == _same(
+            other._described())  # type: ignore[attr-defined]
 
     def __hash__(self) -> int:
-        return hash((type(self), repr(sorted(getattr(self, "_arguments", {}).items(), key=repr))))
+        return hash((type(self), repr(sorted(_same(self._described()).items()))))
 
     def __repr__(self) -> str:
-        inner = ", ".join(f"{k}={v!r}" for k, v in getattr(self, "_arguments", {}).items())
+        inner = ", ".join(f"{k}={v!r}" for k, v in self._described().items())
         return f"{type(self).__name__}({inner})"
+
+
+def _imported(path: str) -> Any:
+    """The object of this dotted name, which may be nested in a class."""
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as problem:
+        # Only where the missing module is the one asked for: not where one of its own imports is missing.
+        if "." not in module or not module.startswith(str(problem.name)):
+            raise
+        outer = _imported(module)
+        if not isinstance(outer, type):
+            raise
+        return getattr(outer, name)
+
+
+def _same(value: Any) -> Any:
+    """A form in which what was saved and loaded equals what was given: tuples are lists in JSON, schemas are dicts."""
+    if hasattr(value, "jsonValue"):
+        return value.jsonValue()
+    if isinstance(value, (list, tuple)):
+        return [_same(item) for item in value]
+    if isinstance(value, dict):
+        return {k: _same(v) for k, v in value.items()}
+    return value
 
 
 def _plain(owner: str, name: str, value: Any) -> Any:
@@ -90,6 +145,21 @@ def _plain(owner: str, name: str, value: Any) -> Any:
         return {str(k): _plain(owner, name, v) for k, v in value.items()}
     raise errors.InvalidInput(f"{owner} cannot be saved: its argument {name!r} is a {type(value).__name__}, which has no "
                               "JSON form")
+
+
+def column_of(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column of the batch by name.
+
+    Raises
+    ------
+    UnsupportedColumn
+        There is none, or more than one; names those that are there.
+    """
+    at = batch.schema.get_all_field_indices(name)
+    if len(at) != 1:
+        raise errors.UnsupportedColumn(
+            f"the rows must have one column {name!r}, they have {', '.join(batch.schema.names) or 'none'}", column=name)
+    return batch.column(at[0])
 
 
 class RequestRowSerializer(Described):

@@ -1,6 +1,7 @@
 """RecordIO-protobuf bytes to rows: any record through the protobuf library, uniform ones in one numpy view."""
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,10 @@ from . import record, recordio, wire
 from .message import message_class
 
 __all__ = ["Csr", "Record", "Tensor", "decode", "decode_labels", "decode_matrix", "encode_response"]
+
+_MAX_INDEX = np.iinfo(np.int64).max
+#: A sparse answer is written out for Spark; more features than this is a broken answer rather than a prediction.
+_MAX_ANSWER = 1 << 24
 
 
 @dataclass
@@ -87,12 +92,22 @@ def _parse(payload: memoryview, offset: int) -> Any:
 
 def _record(payload: memoryview, offset: int) -> Record:
     message = _parse(payload, offset)
-    made = Record({k: _tensor(v, offset) for k, v in message.features.items()},
-                  {k: _tensor(v, offset) for k, v in message.label.items()})
+    try:
+        made = Record({k: _tensor(v, offset) for k, v in message.features.items()},
+                      {k: _tensor(v, offset) for k, v in message.label.items()})
+    except UnicodeDecodeError:  # proto2 checks text when it is asked for, not when it is parsed
+        raise _not_text("a key", offset) from None
     for name in ("uid", "metadata", "configuration"):
         if message.HasField(name):
-            setattr(made, name, getattr(message, name))
+            text = getattr(message, name)
+            if not isinstance(text, str):  # what the library returns for bytes that are not UTF-8
+                raise _not_text(name, offset)
+            setattr(made, name, text)
     return made
+
+
+def _not_text(what: str, offset: int) -> errors.MalformedRecord:
+    return errors.MalformedRecord(f"{what} of the record at offset {offset} must be UTF-8", offset=offset)
 
 
 _TYPES = {"float32_tensor": np.float32, "float64_tensor": np.float64, "int32_tensor": np.int32}
@@ -113,10 +128,7 @@ def _tensor(value: Any, offset: int) -> Tensor:
             raise errors.MalformedRecord(
                 f"a sparse tensor must have as many keys as values, got {len(keys)} and {len(values)} in the record at "
                 f"offset {offset}", offset=offset)
-        # Python's integers do not overflow: a claimed shape of 2^64 is only a number here.
-        size = 1
-        for length in shape or ():
-            size *= length
+        size = math.prod(shape or ())  # Python's integers do not overflow: a claimed 2^64 is only a number here
         if shape and len(keys) and int(keys.max()) >= size:
             raise errors.MalformedRecord(
                 f"keys must be below the shape's {size}, got {int(keys.max())} in the record at offset {offset}",
@@ -136,7 +148,7 @@ def decode_matrix(buffer: bytes | memoryview) -> tuple[np.ndarray | Csr, np.ndar
     Raises
     ------
     MalformedRecord
-        Also where dense rows differ in length.
+        Also where rows differ in length, tensors hold no numbers, or a sparse row does not say its shape.
     """
     view = memoryview(buffer).cast("B")
     starts, lengths = recordio.scan(view)
@@ -183,9 +195,9 @@ def _assembled(view: memoryview, starts: np.ndarray, lengths: np.ndarray) -> tup
         if tensor is None:
             raise errors.MalformedRecord(f"the record at offset {start} has no features under the key 'values'",
                                          offset=int(start))
-        is_sparse = tensor.keys is not None or bool(tensor.shape and not len(tensor.values))
-        sparse |= is_sparse
-        dims.add(int(np.prod([int(n) for n in tensor.shape])) if tensor.shape else len(tensor.values))
+        _check_row(row, tensor, int(start))
+        sparse |= tensor.keys is not None or bool(tensor.shape and not len(tensor.values))
+        dims.add(math.prod(tensor.shape) if tensor.shape else len(tensor.values))
         keys = tensor.keys if tensor.keys is not None else np.arange(len(tensor.values), dtype=np.uint64)
         values.append(np.asarray(tensor.values, np.float32))
         indices.append(keys.astype(np.int64))
@@ -199,6 +211,24 @@ def _assembled(view: memoryview, starts: np.ndarray, lengths: np.ndarray) -> tup
     found = None if labels[0] is None else np.array(labels)
     matrix = Csr(np.concatenate([[0], np.cumsum(counts)]), np.concatenate(indices), np.concatenate(values), dims.pop())
     return (matrix if sparse else matrix.values.reshape(matrix.shape)), found
+
+
+def _check_row(row: Record, tensor: Tensor, offset: int) -> None:
+    """Refuse what cannot be a row of a matrix."""
+    label = row.label.get("values")
+    if not isinstance(tensor.values, np.ndarray) or (label is not None and not isinstance(label.values, np.ndarray)):
+        raise errors.MalformedRecord(f"features and label must be numbers, the record at offset {offset} has bytes",
+                                     offset=offset)
+    if tensor.keys is not None and not tensor.shape:
+        raise errors.MalformedRecord(f"a sparse row must have a shape, the record at offset {offset} has none",
+                                     offset=offset)
+    size = math.prod(tensor.shape or ())
+    if size > _MAX_INDEX:
+        raise errors.MalformedRecord(f"a row must have at most {_MAX_INDEX} features, the record at offset {offset} "
+                                     f"claims {size}", offset=offset)
+    if tensor.keys is None and tensor.shape and len(tensor.values) not in (0, size):
+        raise errors.MalformedRecord(f"a dense row must have as many values as its shape {list(tensor.shape)} says, the "
+                                     f"record at offset {offset} has {len(tensor.values)}", offset=offset)
 
 
 def encode_response(columns: dict[str, np.ndarray]) -> bytes:
@@ -232,7 +262,8 @@ def encode_response(columns: dict[str, np.ndarray]) -> bytes:
     return table.tobytes()
 
 
-def decode_labels(buffer: bytes | memoryview, keys: tuple[str, ...], widths: tuple[bool, ...]) -> list[Any]:
+def decode_labels(buffer: bytes | memoryview, keys: tuple[str, ...], widths: tuple[bool, ...],
+                  expected: int | None = None) -> list[Any]:
     """The answers under each key of the label maps.
 
     Parameters
@@ -240,6 +271,8 @@ def decode_labels(buffer: bytes | memoryview, keys: tuple[str, ...], widths: tup
     keys : tuple of str
     widths : tuple of bool
         For each key, whether an answer is a list of numbers.
+    expected : int, optional
+        Rows of the request: how many lists to cut from a single record that answers all of them.
 
     Returns
     -------
@@ -249,12 +282,12 @@ def decode_labels(buffer: bytes | memoryview, keys: tuple[str, ...], widths: tup
     Raises
     ------
     UnexpectedResponse
-        A key is missing; names those that are there.
+        A key is missing (names those that are there), or its answer is not numbers.
     """
     view = memoryview(buffer).cast("B")
     starts, lengths = recordio.scan(view)
     if len(starts) == 0:
-        return [np.zeros((0,), np.float32) for _ in keys]
+        return [np.zeros((0, 0) if wide else (0,), np.float32) for wide in widths]
     first = _record(view[starts[0]:starts[0] + lengths[0]], 0)
     fast = _uniform_labels(view, first, keys, len(starts))
     if fast is not None:
@@ -263,7 +296,9 @@ def decode_labels(buffer: bytes | memoryview, keys: tuple[str, ...], widths: tup
     out: list[Any] = []
     for key, wide in zip(keys, widths):
         found = [_label(row, key) for row in rows]
-        if wide:
+        if wide and len(rows) == 1 and expected and expected > 1 and len(found[0]) and len(found[0]) % expected == 0:
+            out.append(found[0].reshape(expected, -1))  # as documented for K-Means: one Record, several rows
+        elif wide:
             same = len({len(v) for v in found}) == 1
             out.append(np.stack(found) if same else found)
         else:  # one Record may hold the answers of several rows
@@ -277,7 +312,17 @@ def _label(row: Record, key: str) -> np.ndarray:
         raise errors.UnexpectedResponse(
             f"each record of the answer must have the label {key!r}; this one has {', '.join(row.label) or 'none'}. Does "
             "the response deserializer fit the algorithm?")
-    return np.asarray(tensor.values)
+    if not isinstance(tensor.values, np.ndarray):
+        raise errors.UnexpectedResponse(f"the label {key!r} of the answer must be numbers, it is bytes")
+    if tensor.keys is None:
+        return tensor.values
+    size = math.prod(tensor.shape or ())
+    if not tensor.shape or size > _MAX_ANSWER:
+        raise errors.UnexpectedResponse(
+            f"a sparse label {key!r} must have a shape of at most {_MAX_ANSWER} values, it has {tensor.shape}")
+    full = np.zeros(size, tensor.values.dtype)
+    full[tensor.keys.astype(np.int64)] = tensor.values
+    return full
 
 
 def _uniform_labels(view: memoryview, first: Record, keys: tuple[str, ...], rows: int) -> list[np.ndarray] | None:
@@ -286,7 +331,8 @@ def _uniform_labels(view: memoryview, first: Record, keys: tuple[str, ...], rows
                              or t.shape for t in first.label.values()) or not first.label:
         return None
     order = list(first.label)
-    order.sort(key=lambda name: bytes(view[:4096]).find(b"\x0a" + wire.varint(len(name)) + name.encode()))
+    head = bytes(view[:len(view) // rows])
+    order.sort(key=lambda name: head.find(b"\x0a" + wire.varint(len(name.encode())) + name.encode()))
     template = np.frombuffer(encode_response({k: np.zeros((1, len(first.label[k].values))) for k in order}), np.uint8)
     if len(template) * rows != len(view):
         return None

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from .. import errors
 from . import recordio, wire
-from .base import RequestRowSerializer
+from .base import RequestRowSerializer, column_of
 
 __all__ = ["CONTENT_TYPE", "ProtobufRequestRowSerializer", "dimension", "encode", "encode_dense", "encode_tensor"]
 
@@ -90,7 +90,7 @@ def encode(features: pa.Array, labels: pa.Array | None = None) -> pa.Array:
         places = np.where(valid, np.cumsum(valid) - 1, 0)
         return kept.take(pa.array(np.ma.masked_array(places, ~valid))) if valid.any() else pa.nulls(
             len(features), pa.large_binary())
-    numbers = None if labels is None else np.asarray(labels.cast(pa.float64()))
+    numbers = None if labels is None else np.asarray(_numbers(labels, "a label"))
     if pa.types.is_struct(features.type):
         if features.type.get_field_index("numRows") >= 0:
             return _from_matrices(features, numbers)
@@ -118,6 +118,13 @@ def encode_tensor(values: np.ndarray, keys: Any = None, shape: Any = None, label
     return recordio.frame(payload)
 
 
+def _numbers(values: pa.Array, what: str) -> pa.Array:
+    kind = values.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind)):
+        raise errors.CodecError(f"{what} must be numbers, got {kind}; cast the column")
+    return values.cast(pa.float64())
+
+
 def _float32(values: np.ndarray) -> np.ndarray:
     """To float32 as the JVM's cast does it: values beyond its range become infinities."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -133,11 +140,13 @@ def _from_lists(features: pa.Array, labels: np.ndarray | None) -> pa.Array:
         return _binary(*encode_dense(np.asarray(features.cast(pa.float64())).reshape(-1, 1), labels))
     values = _no_nulls(features.flatten())
     lengths = np.asarray(features.value_lengths())
-    flat = np.asarray(values if pa.types.is_floating(values.type) else values.cast(pa.float64()))
+    flat = np.asarray(values if pa.types.is_floating(values.type) else _numbers(values, "features"))
     return _ragged(lengths, flat, None, None, labels)
 
 
 def _from_vectors(features: pa.Array, labels: np.ndarray | None) -> pa.Array:
+    if features.type.num_fields != 4 or features.type.get_field_index("indices") != 2:
+        raise errors.CodecError(f"features must be vectors, matrices, lists of numbers or numbers; got {features.type}")
     kinds, size, indices, values = features.flatten()
     sparse = np.asarray(kinds) == 0
     lengths = np.asarray(values.value_lengths().fill_null(0))
@@ -208,7 +217,6 @@ class ProtobufRequestRowSerializer(RequestRowSerializer):
         self.featuresColumnName, self.labelColumnName = featuresColumnName, labelColumnName
 
     def encode(self, batch: pa.RecordBatch) -> pa.Array:
-        names = batch.schema.names
-        label = (batch.column(names.index(self.labelColumnName))
-                 if self.labelColumnName and self.labelColumnName in names else None)
-        return encode(batch.column(names.index(self.featuresColumnName)), label)
+        label = self.labelColumnName
+        return encode(column_of(batch, self.featuresColumnName),
+                      column_of(batch, label) if label and label in batch.schema.names else None)

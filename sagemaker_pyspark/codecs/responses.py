@@ -1,7 +1,9 @@
 """Answers to rows: RecordIO-protobuf, CSV, LibSVM, JSON and JSON Lines."""
 from __future__ import annotations
 
+import csv
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,9 @@ _NUMBERS = {"double": pa.float64(), "float": pa.float32(), "int": pa.int32(), "i
             "binary": pa.binary(), "smallint": pa.int16(), "tinyint": pa.int8()}
 
 
+_INTEGERS = ("int", "integer", "bigint", "long", "smallint", "tinyint")
+
+
 def arrow_type(kind: str) -> pa.DataType:
     """The Arrow type that carries a response column of this type."""
     if kind == "vector":
@@ -42,7 +47,12 @@ def _is_list(kind: str) -> bool:
 
 
 def _batch(fields: tuple[tuple[str, str], ...], columns: list[Any]) -> pa.RecordBatch:
-    arrays = [_column(values, kind) for values, (_, kind) in zip(columns, fields)]
+    arrays = []
+    for values, (name, kind) in zip(columns, fields):
+        try:
+            arrays.append(_column(values, kind))
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as problem:
+            raise errors.UnexpectedResponse(f"column {name!r} of the answer must be {kind}: {problem}") from None
     return pa.RecordBatch.from_arrays(arrays, [name for name, _ in fields])
 
 
@@ -105,7 +115,7 @@ class ProtobufResponseRowDeserializer(ResponseRowDeserializer):
                 f"protobufKeys must name one key for each of the {len(self.fields)} columns, got {len(self.keys)}")
 
     def decode(self, body: bytes, content_type: str | None = None, rows: int | None = None) -> pa.RecordBatch:
-        columns = decode_labels(body, self.keys, tuple(_is_list(kind) for _, kind in self.fields))
+        columns = decode_labels(body, self.keys, tuple(_is_list(kind) for _, kind in self.fields), rows)
         lengths = {len(column) for column in columns}
         if len(lengths) > 1:
             raise errors.UnexpectedResponse(
@@ -183,12 +193,18 @@ class CSVResponseRowDeserializer(ResponseRowDeserializer):
             arrow_type(kind)
 
     def decode(self, body: bytes, content_type: str | None = None, rows: int | None = None) -> pa.RecordBatch:
-        lines = [line.strip() for line in bytes(body).decode("utf-8").strip().split("\n") if line.strip()]
-        cells = [line.strip("[]").split(",") for line in lines]
-        if len(cells) == 1 and len(self.fields) == 1 and rows is not None and rows > 1 and len(cells[0]) == rows:
-            cells = [[cell] for cell in cells[0]]  # containers before 1.2-2 answer a whole request in one line
-        if len(self.fields) == 1 and _is_list(self.fields[0][1]):
-            return _batch(self.fields, [[[_float(c) for c in row] for row in cells]])
+        lines = [line.strip() for line in _text(body).strip().split("\n") if line.strip()]
+        wide = len(self.fields) == 1 and _is_list(self.fields[0][1])
+        if len(lines) == 1 and len(self.fields) == 1 and rows is not None and rows > 1:
+            # Containers before 1.2-2 answer a whole request in one line.
+            if wide and lines[0].startswith("["):
+                lines = [f"[{part}]" for part in re.split(r"\]\s*,\s*\[", lines[0].strip("[]"))]
+            elif not wide and not lines[0].startswith("["):
+                lines = lines[0].split(",")
+        if wide:
+            return _batch(self.fields, [[_floats(line) for line in lines]])
+        cells = [next(csv.reader([line], skipinitialspace=True)) if '"' in line else line.strip("[]").split(",")
+                 for line in lines]
         for at, row in enumerate(cells):
             if len(row) != len(self.fields):
                 raise errors.UnexpectedResponse(
@@ -204,12 +220,42 @@ def _float(text: str) -> float:
         raise errors.UnexpectedResponse(f"the answer must hold numbers, got {text[:40]!r}") from None
 
 
+def _floats(text: str) -> list[float]:
+    inner = text.strip().strip('"').strip("[]")
+    return [_float(part) for part in inner.split(",")] if inner.strip() else []
+
+
+def _text(body: Any) -> str:
+    try:
+        return bytes(body).decode("utf-8")
+    except UnicodeDecodeError:
+        raise errors.UnexpectedResponse(f"the answer must be text, it begins {bytes(body[:40])!r}") from None
+
+
 def _cell(text: str, kind: str) -> Any:
-    text = text.strip().strip('"')
+    text = text.strip()
     if kind == "string":
         return text
+    if _is_list(kind):
+        return _floats(text)
+    if kind == "boolean" and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if kind in _INTEGERS:
+        return _integer(text)
     value = _float(text)
-    return int(value) if kind in ("int", "integer", "bigint", "long") else bool(value) if kind == "boolean" else value
+    if kind == "boolean" and value not in (0.0, 1.0):
+        raise errors.UnexpectedResponse(f"the answer must be true or false, got {text[:40]!r}")
+    return bool(value) if kind == "boolean" else value
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)  # not by way of a float, which holds 53 bits
+    except ValueError:
+        value = _float(text)
+    if not value.is_integer():
+        raise errors.UnexpectedResponse(f"the answer must hold whole numbers, got {text[:40]!r}")
+    return int(value)
 
 
 class XGBoostCSVRowDeserializer(CSVResponseRowDeserializer):
@@ -248,12 +294,12 @@ class LibSVMResponseRowDeserializer(ResponseRowDeserializer):
 
     def decode(self, body: bytes, content_type: str | None = None, rows: int | None = None) -> pa.RecordBatch:
         labels, features = [], []
-        for at, line in enumerate(line for line in bytes(body).decode("utf-8").split("\n") if line.strip()):
+        for at, line in enumerate(line for line in _text(body).split("\n") if line.strip()):
             label, *pairs = line.split()
             row = [0.0] * self.dim
             for pair in pairs:
                 index, _, value = pair.partition(":")
-                if not index.isdigit() or not 1 <= int(index) <= self.dim:
+                if not (index.isascii() and index.isdigit()) or not 1 <= int(index) <= self.dim:
                     raise errors.UnexpectedResponse(
                         f"indices of line {at} must be from 1 to {self.dim}, got {index[:20]!r}")
                 row[int(index) - 1] = _float(value)
@@ -295,11 +341,7 @@ class JSONLinesResponseRowDeserializer(ResponseRowDeserializer):
                     raise errors.UnexpectedResponse(f"row {at} of the answer must have {key!r}, it has {there}")
                 else:
                     column.append(row[key])
-            try:
-                columns.append(pa.array(column, arrow_type(kind)) if kind == "string" or _is_list(kind)
-                               else pa.array([None if v is None else _cell(str(v), kind) for v in column], arrow_type(kind)))
-            except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as problem:
-                raise errors.UnexpectedResponse(f"{key!r} of the answer must be {kind}: {problem}") from None
+            columns.append(_json_column(column, kind, key))
         return _batch(self.fields, columns)
 
 
@@ -335,8 +377,28 @@ class JSONResponseRowDeserializer(JSONLinesResponseRowDeserializer):
         return self._table(found)
 
 
+def _json_column(values: list[Any], kind: str, key: str) -> list[Any]:
+    made = []
+    for row, value in enumerate(values):
+        try:
+            made.append(_json_cell(value, kind))
+        except (errors.UnexpectedResponse, pa.ArrowException, TypeError, ValueError, OverflowError) as problem:
+            raise errors.UnexpectedResponse(f"{key!r} in row {row} of the answer must be {kind}: {problem}") from None
+    return made
+
+
+def _json_cell(value: Any, kind: str) -> Any:
+    if value is None or (kind == "double" and type(value) is float):
+        return value
+    if kind == "string" or _is_list(kind):
+        return pa.array([value], arrow_type(kind)).to_pylist()[0]
+    if isinstance(value, (list, dict)):
+        raise errors.UnexpectedResponse(f"got {json.dumps(value)[:40]}")
+    return _cell(str(value), kind)
+
+
 def _json(text: bytes) -> Any:
     try:
         return json.loads(text)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise errors.UnexpectedResponse(f"the answer must be JSON: {problem}; it begins {bytes(text[:60])!r}") from None

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from .. import errors
-from .base import RequestRowSerializer
+from .base import RequestRowSerializer, column_of
 
 __all__ = ["CSVRequestRowSerializer", "JSONLinesRequestRowSerializer", "JSONRequestRowSerializer",
            "LibSVMRequestRowSerializer", "UnlabeledCSVRequestRowSerializer"]
@@ -33,6 +33,7 @@ def _rows(features: pa.Array) -> list[tuple[list[float], list[int] | None, int] 
         if cell is None:
             out.append(None)
         elif cell["type"] == 0:
+            _refuse_null(cell["values"])
             out.append((cell["values"], cell["indices"], cell["size"]))
         else:
             _refuse_null(cell["values"])
@@ -70,7 +71,7 @@ class _Lines(RequestRowSerializer):
     """Common to the formats of one line a row."""
 
     def encode(self, batch: pa.RecordBatch) -> Any:
-        features = _rows(batch.column(batch.schema.names.index(self.featuresColumnName)))
+        features = _rows(column_of(batch, str(self.featuresColumnName)))
         labels = _labels(batch, self.labelColumnName)
         lines: list[bytes | None] = []
         for at, row in enumerate(features):

@@ -60,23 +60,18 @@ class _Writer:
             self.at[rows] += 1
 
     def varint(self, values: np.ndarray, rows: np.ndarray | slice = slice(None)) -> None:
-        self.at[rows] = _put_varints(self.out, self.at[rows], values[rows])
+        some = values[rows]
+        sizes = _sizes(some)
+        _put_varints(self.out, self.at[rows], some, sizes)
+        self.at[rows] += sizes
 
 
-def _put_varints(out: np.ndarray, at: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Write values[i] at at[i]; returns the positions behind them."""
-    left, at = values.astype(np.int64), at.copy()
-    active: Any = slice(None)
-    while True:
-        now = left[active]
-        more = now > 0x7F
-        out[at[active]] = (now & 0x7F | (more * 0x80)).astype(np.uint8)
-        at[active] += 1
-        if not more.any():
-            return at
-        indices = np.arange(len(left)) if isinstance(active, slice) else active
-        left[indices] = now >> 7
-        active = indices[more]
+def _put_varints(out: np.ndarray, at: np.ndarray, values: np.ndarray, sizes: np.ndarray) -> None:
+    """Write values[i], which takes sizes[i] bytes, at at[i]."""
+    for byte in range(int(sizes.max()) if len(sizes) else 0):
+        rows: Any = slice(None) if byte == 0 else np.flatnonzero(sizes > byte)
+        more = (sizes[rows] > byte + 1).view(np.uint8) << 7
+        out[at[rows] + byte] = ((values[rows] >> (7 * byte)) & 0x7F).astype(np.uint8) | more
 
 
 def encode_ragged(lengths: np.ndarray, floats: np.ndarray, keys: np.ndarray | None, dims: np.ndarray | None,
@@ -142,7 +137,7 @@ def encode_ragged(lengths: np.ndarray, floats: np.ndarray, keys: np.ndarray | No
         writer.constant(b"\x12", keyed)
         writer.varint(key_bytes, keyed)
         starts = np.repeat(writer.at - ends[key_ends - key_count], key_count) + ends[:-1]
-        _put_varints(writer.out, starts, keys)  # type: ignore[arg-type]
+        _put_varints(writer.out, starts, keys, key_sizes)  # type: ignore[arg-type]
         writer.at += key_bytes
     shaped = np.flatnonzero(sparse)
     if len(shaped):
@@ -158,8 +153,10 @@ def encode_ragged(lengths: np.ndarray, floats: np.ndarray, keys: np.ndarray | No
 def _scatter(writer: _Writer, counts: np.ndarray, floats: np.ndarray) -> None:
     """Write counts[i] floats of each row at its position."""
     firsts = np.concatenate([[0], np.cumsum(counts)])[:-1]
+    if not len(floats):
+        return
     places = np.repeat(writer.at - 4 * firsts, counts) + 4 * np.arange(len(floats))
-    raw = floats.view(np.uint8).reshape(-1, 4)
-    for byte in range(4):
-        writer.out[places + byte] = raw[:, byte]
+    # Every position of the output seen as the start of four bytes, so that a value is one store and not four.
+    words = np.ndarray((len(writer.out) - 3,), "<u4", writer.out, strides=(1,))
+    words[places] = floats.view("<u4")
     writer.at += 4 * counts
