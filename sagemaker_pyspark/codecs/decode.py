@@ -242,7 +242,7 @@ def encode_response(columns: dict[str, np.ndarray]) -> bytes:
     pieces, cells = [], []
     rows = len(next(iter(columns.values())))
     for key, values in columns.items():
-        cell = np.ascontiguousarray(np.asarray(values, "<f4").reshape(rows, -1)).view(np.uint8).reshape(rows, -1)
+        cell = record._float32(np.asarray(values).reshape(rows, -1)).view(np.uint8).reshape(rows, -1)
         name, size = key.encode(), cell.shape[1]
         tensor = b"\x0a" + wire.varint(size)
         value = b"\x12" + wire.varint(len(tensor) + size) + tensor

@@ -218,5 +218,5 @@ class ProtobufRequestRowSerializer(RequestRowSerializer):
 
     def encode(self, batch: pa.RecordBatch) -> pa.Array:
         label = self.labelColumnName
-        return encode(column_of(batch, self.featuresColumnName),
+        return encode(column_of(batch, str(self.featuresColumnName)),
                       column_of(batch, label) if label and label in batch.schema.names else None)
