@@ -10,6 +10,13 @@ os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also run tests that take minutes")
+    parser.addoption("--spark", choices=("classic", "connect"), help="kind of Spark session; by default SPARK_MODE or classic")
+
+
+def pytest_configure(config):
+    # Tests, and the modules that skip on it, read the one variable.
+    if config.getoption("--spark"):
+        os.environ["SPARK_MODE"] = config.getoption("--spark")
 
 
 def pytest_collection_modifyitems(config, items):
