@@ -245,5 +245,6 @@ class TabularRows:
 
         whole = F.struct(*[df[name] for name in df.columns])
         write = F.to_csv if self.kind == "csv" else F.to_json
-        line = F.concat(write(whole, dict(self.options)), F.lit("\n")).cast("binary")
+        # An empty map of options has no string type, which Connect refuses.
+        line = F.concat(write(whole, dict(self.options) or None), F.lit("\n")).cast("binary")
         return Encoding((line,), ("record",), _already_encoded, "sql")

@@ -39,9 +39,22 @@ class _Writer(MLWriter):
         super().__init__()
         self.stage = stage
 
+    def _extra(self) -> dict[str, Any]:
+        return {"formatVersion": FORMAT_VERSION, "state": self.stage._state()}
+
+    def save(self, path: str) -> None:
+        """Save the stage; after ``overwrite()`` over what is there."""
+        if self.shouldOverwrite and type(self.sparkSession).__module__.startswith("pyspark.sql.connect"):
+            # pyspark overwrites by deleting the folder through the JVM, which Connect has not. All of a stage of ours is
+            # its metadata, and that is a text file Spark can overwrite.
+            text = DefaultParamsWriter._get_metadata_to_save(self.stage, self.sparkSession, self._extra())
+            table = self.sparkSession.createDataFrame([(text,)], "value string").coalesce(1)
+            table.write.mode("overwrite").text(f"{path.rstrip('/')}/metadata")
+        else:
+            super().save(path)
+
     def saveImpl(self, path: str) -> None:
-        extra = {"formatVersion": FORMAT_VERSION, "state": self.stage._state()}
-        DefaultParamsWriter.saveMetadata(self.stage, path, _context(self), extraMetadata=extra)  # type: ignore[arg-type]
+        DefaultParamsWriter.saveMetadata(self.stage, path, _context(self), extraMetadata=self._extra())
 
 
 class _Reader(MLReader):

@@ -100,6 +100,7 @@ class _Run:
         self.budget = retry.Budget(options.retry_budget)
         self.rng = random.Random()
         self.failed_in_a_row = 0
+        self.cause: BaseException | None = None  # of the stop: what the other threads' ends are blamed on
 
     def answer(self, request: Request) -> list[pa.RecordBatch]:
         """Answers of one request, in one or more batches."""
@@ -111,6 +112,8 @@ class _Run:
             try:
                 batch = self._once(request)
             except Exception as problem:
+                if self.cause is not None:
+                    raise self.cause from None
                 kind = retry.classify(problem)
                 attempts += 1
                 if kind == retry.THROTTLED:
@@ -171,8 +174,9 @@ class _Run:
         self.failed_in_a_row += kind != retry.ROW
         broken = self.failed_in_a_row >= self.options.give_up_after
         if self.options.on_error == "raise" or kind == retry.FATAL or broken:
+            self.cause = self.cause or self._described(request, problem, attempts, broken)
             self.stop.set()
-            raise self._described(request, problem, attempts, broken) from problem
+            raise self.cause from problem
         return self._error_rows(request, problem, attempts)
 
     def _described(self, request: Request, problem: BaseException, attempts: int, broken: bool) -> BaseException:

@@ -237,3 +237,16 @@ def test_metrics():
     assert (counts["requests"], counts["rows"], counts["bytes_sent"]) == (10, 100, 700) and sum(buckets) == 10
     assert quantile_seconds([0] * 10 + [5] + [0] * 25, 0.5) == 2 ** -5
     assert metrics.take()[0]["rows"] == 0
+
+
+def test_the_error_is_the_cause_and_not_its_echo():
+    """Requests that are stopped because another one failed must not be what the user reads."""
+    for _ in range(20):
+        def failing(body, rows):
+            if bytes(body).startswith(b"000007"):
+                raise errors.AccessDenied("the cause", code="AccessDeniedException", http_status=403)
+            time.sleep(0.002)
+            raise errors.Throttled("slow", code="ThrottlingException")
+
+        with pytest.raises(errors.AccessDenied, match="the cause"):
+            run([records(range(40))], failing, max_request_rows=1, max_concurrency=8, adaptive=False)
