@@ -46,10 +46,15 @@ def _read(data: memoryview) -> dict[str, np.ndarray]:
     names = []
     (named,) = struct.unpack_from("<Q", data, at)
     at += 8
-    for _ in range(min(named, len(arrays))):
+    if named not in (0, len(arrays)):
+        raise ValueError(f"it has {len(arrays)} arrays and {named} names")
+    for _ in range(named):
         (length,) = struct.unpack_from("<Q", data, at)
-        names.append(bytes(data[at + 8:at + 8 + length]).decode())
-        at += 8 + length
+        at += 8
+        if length > len(data) - at:
+            raise ValueError(f"a name of {length} bytes where {len(data) - at} are left")
+        names.append(bytes(data[at:at + length]).decode())
+        at += length
     return dict(zip(names or map(str, range(len(arrays))), arrays))
 
 
@@ -63,7 +68,9 @@ def _array(data: memoryview, at: int) -> tuple[np.ndarray, int]:
             raise ValueError("sparse arrays are not read")
     if magic in (_V1, _V2, _V3):
         (rank,) = struct.unpack_from("<I", data, at)
-        shape = struct.unpack_from(f"<{rank}q", data, at + 4) if rank <= 32 else ()
+        if rank > 32:
+            raise ValueError(f"an array of rank {rank}")
+        shape = struct.unpack_from(f"<{rank}q", data, at + 4)
         at += 4 + 8 * rank
     else:  # the oldest form: the magic is the rank, lengths are uint32
         rank = magic
@@ -71,6 +78,8 @@ def _array(data: memoryview, at: int) -> tuple[np.ndarray, int]:
             raise ValueError(f"an array of rank {rank}")
         shape = struct.unpack_from(f"<{rank}I", data, at)
         at += 4 * rank
+    if not shape:  # an array that was never given a value ends here
+        return np.zeros(0, np.float32), at
     _, _, kind = struct.unpack_from("<iii", data, at)
     at += 12
     if kind not in _TYPES:
@@ -78,7 +87,7 @@ def _array(data: memoryview, at: int) -> tuple[np.ndarray, int]:
     size = 1
     for length in shape:
         size *= length
-    if size < 0 or size * np.dtype(_TYPES[kind]).itemsize > len(data) - at:
+    if min(shape) < 0 or size * np.dtype(_TYPES[kind]).itemsize > len(data) - at:
         raise ValueError(f"an array of shape {shape} in {len(data) - at} bytes")
     array = np.frombuffer(data, _TYPES[kind], size, at).reshape(shape)
     return array, at + array.nbytes

@@ -47,6 +47,11 @@ class Scorer:
         if self.dim is not None and features.shape[1] != self.dim:
             raise errors.DimensionMismatch(
                 f"rows must have {self.dim} features, as the {self.algorithm} model was trained on; got {features.shape[1]}")
+        rows, dim = features.shape
+        if isinstance(features, Csr) and self.algorithm in _MAKES_DENSE and rows * dim > _DENSE_CELLS and rows > 1:
+            half = rows // 2  # a request of a few MB of sparse rows may be gigabytes of dense ones
+            parts = self.predict(_rows(features, 0, half)), self.predict(_rows(features, half, rows))
+            return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
         return self._predict(features)
 
 
@@ -91,6 +96,15 @@ def save(folder: str | Path, algorithm: str, arrays: dict[str, np.ndarray], **fa
     (folder / "model.json").write_text(json.dumps({"algorithm": algorithm, "format": FORMAT, **facts}, indent=1))
 
 
+_MAKES_DENSE, _DENSE_CELLS = ("kmeans", "lda"), 1 << 23
+
+
+def _rows(features: Csr, start: int, stop: int) -> Csr:
+    at = features.indptr[start:stop + 1]
+    inside = slice(int(at[0]), int(at[-1]))
+    return Csr(at - at[0], features.indices[inside], features.values[inside], features.dim)
+
+
 def _dense(features: Features) -> np.ndarray:
     return features.toarray() if isinstance(features, Csr) else np.asarray(features, np.float64)
 
@@ -115,7 +129,7 @@ def _kmeans(arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> Scorer:
         closest = squared.argmin(1)
         # Again from the differences: the expanded form loses digits close to a centroid.
         distance = np.sqrt(((x - centroids[closest]) ** 2).sum(1))
-        return {"distance_to_cluster": distance, "closest_cluster": closest.astype(np.float64)}
+        return {"closest_cluster": closest.astype(np.float64), "distance_to_cluster": distance}
 
     return Scorer("kmeans", predict, centroids.shape[1])
 
@@ -204,7 +218,13 @@ def _xgboost(folder: Path) -> Scorer:
     booster.set_param({"nthread": 1})  # Spark gives a task one core
     objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
 
+    width = booster.num_features()
+
     def predict(features: Features) -> dict[str, np.ndarray]:
+        # Sparse rows may end early, as lines of LibSVM do; xgboost itself would fill short dense rows with missing values.
+        if not isinstance(features, Csr) and features.shape[1] != width:
+            raise errors.DimensionMismatch(
+                f"rows must have {width} features, as the xgboost model was trained on; got {features.shape[1]}")
         if isinstance(features, Csr):
             from scipy.sparse import csr_matrix
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import traceback
@@ -37,6 +38,9 @@ class Job:
         self._channels = json.loads((config / "inputdataconfig.json").read_text())
         _validate(algorithm, self.hyper)
 
+    def has(self, channel: str) -> bool:
+        return channel in self._channels
+
     def channel(self, name: str, required: bool = True) -> data.Data | None:
         """Data of a channel, None for an optional one that is not there."""
         if name not in self._channels:
@@ -44,11 +48,12 @@ class Job:
                 raise ClientError(f"Missing required data channel {name!r}")
             return None
         try:
-            found = data.read(self.folder / "input/data" / name, self._channels[name].get("ContentType"), self.algorithm)
+            found = data.read(self.folder / "input/data" / name, self._channels[name].get("ContentType"), self.algorithm,
+                              weighted=self.hyper.get("csv_weights") == "1")
         except data.BadData as problem:
             raise ClientError(f"Unable to read data channel '{name}'. {problem}") from None
         declared = self.hyper.get("feature_dim", "auto")
-        if declared != "auto" and found.dim != int(declared):
+        if declared != "auto" and found.dim != int(float(declared)):
             raise ClientError(f"The feature dimension of the data in channel {name!r} is {found.dim}, but feature_dim is "
                               f"{declared}")
         return found
@@ -90,7 +95,7 @@ def run(algorithm: str, train: Callable[[Job], None]) -> int:
         print(f"[{algorithm}] training finished", flush=True)
         return 0
     except Exception as problem:
-        reason = f"ClientError: {problem}" if isinstance(problem, ClientError) else (
+        reason = f"ClientError: {problem}" if isinstance(problem, (ClientError, data.BadData)) else (
             f"AlgorithmError: {type(problem).__name__}: {problem}")
         traceback.print_exc(file=sys.stdout)
         (folder / "output").mkdir(parents=True, exist_ok=True)
@@ -101,7 +106,7 @@ def run(algorithm: str, train: Callable[[Job], None]) -> int:
 def _validate(algorithm: str, given: dict[str, str]) -> None:
     rules = json.loads((Path(__file__).parent / "hyperparameters.json").read_text())[algorithm]
     for name, rule in rules.items():
-        if rule["required"] is True and name not in given:
+        if name not in given and (rule["required"] is True or name == _CONDITIONAL.get((algorithm, *_kind(given)))):
             raise ClientError(f"Hyperparameter '{name}' is required, it is missing")
     for name, text in given.items():
         if name in _FROM_THE_SERVICE:
@@ -113,6 +118,15 @@ def _validate(algorithm: str, given: dict[str, str]) -> None:
             raise ClientError(f"Hyperparameter {name}: {problem}, got '{text}'")
 
 
+#: A hyperparameter that is required for one kind of model.
+_CONDITIONAL = {("linear-learner", "multiclass_classifier"): "num_classes", ("xgboost", "multi:softmax"): "num_class",
+                ("xgboost", "multi:softprob"): "num_class"}
+
+
+def _kind(given: dict[str, str]) -> tuple[str]:
+    return (given.get("predictor_type") or given.get("objective") or "",)
+
+
 def _problem(rule: dict[str, Any], text: str) -> str | None:
     if (rule.get("accepts_auto") and text == "auto") or text in rule.get("extra_values", ()):
         return None
@@ -121,6 +135,8 @@ def _problem(rule: dict[str, Any], text: str) -> str | None:
             value = float(text)
         except ValueError:
             return "must be a number"
+        if not math.isfinite(value):
+            return "must be a finite number"
         if rule["type"] == "int" and value != int(value):
             return "must be a whole number"
         low, high = rule.get("min"), rule.get("max")
@@ -132,4 +148,11 @@ def _problem(rule: dict[str, Any], text: str) -> str | None:
         return "must be True or False"
     if rule["type"] == "str" and rule.get("enum") and text not in rule["enum"]:
         return f"must be one of {', '.join(rule['enum'])}"
+    if rule["type"] in ("json_list", "csv_list") and rule.get("enum"):
+        try:
+            items = json.loads(text) if rule["type"] == "json_list" else [item.strip() for item in text.split(",")]
+        except ValueError:
+            return "must be a list in JSON"
+        if not isinstance(items, list) or any(str(item).split("@")[0] not in rule["enum"] for item in items):
+            return f"must hold only {', '.join(rule['enum'])}"
     return None

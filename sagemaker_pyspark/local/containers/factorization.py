@@ -14,7 +14,7 @@ __all__ = ["train"]
 def train(job: Job) -> None:
     data = job.channel("train")
     assert data is not None
-    x, y, binary = data.dense(), data.needed_labels(), job.text("predictor_type", "") == "binary_classifier"
+    x, y, binary = data.matrix(), data.needed_labels(), job.text("predictor_type", "") == "binary_classifier"
     if binary and not set(np.unique(y)) <= {0.0, 1.0}:
         raise ClientError(f"Labels of a binary classifier must be 0 or 1, got {sorted(np.unique(y))[:5]}")
     shift = 0.0 if binary else float(y.mean())
@@ -29,12 +29,17 @@ def train(job: Job) -> None:
             continue
         answer, truth = scorer.predict(channel.features), channel.needed_labels()
         if binary:
-            job.metric(name, "binary_classification_accuracy", float((answer["predicted_label"] == truth).mean()))
+            label, score = answer["predicted_label"], np.clip(answer["score"], 1e-15, 1 - 1e-15)
+            job.metric(name, "binary_classification_accuracy", float((label == truth).mean()))
+            job.metric(name, "binary_classification_cross_entropy",
+                       float(-np.where(truth == 1, np.log(score), np.log(1 - score)).mean()))
+            both = 2 * float(((label == 1) & (truth == 1)).sum())
+            job.metric(name, "binary_f_beta", both / max(float((label == 1).sum() + (truth == 1).sum()), 1))
         else:
             job.metric(name, "rmse", float(np.sqrt(((answer["score"] - truth) ** 2).mean())))
 
 
-def _fit(job: Job, x: np.ndarray, y: np.ndarray, binary: bool) -> dict[str, np.ndarray]:
+def _fit(job: Job, x: Any, y: np.ndarray, binary: bool) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     rows, dim = x.shape
     factors = job.whole("num_factors", 8)
@@ -50,11 +55,12 @@ def _fit(job: Job, x: np.ndarray, y: np.ndarray, binary: bool) -> dict[str, np.n
     for step in range(1, steps + 1):
         chosen = rng.integers(0, rows, min(batch, 256))
         xb, yb = x[chosen], y[chosen]
+        squares = xb ** 2 if isinstance(xb, np.ndarray) else xb.multiply(xb).tocsr()
         sums = xb @ p["factors"]
-        raw = p["bias"] + xb @ p["linear"] + 0.5 * (sums ** 2 - (xb ** 2) @ (p["factors"] ** 2)).sum(1)
+        raw = p["bias"] + xb @ p["linear"] + 0.5 * (sums ** 2 - squares @ (p["factors"] ** 2)).sum(1)
         error = ((0.5 * (1 + np.tanh(raw / 2)) if binary else raw) - yb) / len(chosen)
         gradient = {"bias": error.sum(), "linear": xb.T @ error,
-                    "factors": xb.T @ (error[:, None] * sums) - ((xb ** 2).T @ error)[:, None] * p["factors"]}
+                    "factors": xb.T @ (error[:, None] * sums) - (squares.T @ error)[:, None] * p["factors"]}
         rate = 0.02 * min(1.0, 3 * (1 - step / (steps + 1)))
         for key in p:
             g = gradient[key] + decay[key] * p[key]

@@ -10,17 +10,24 @@ from .contract import ClientError, Job
 
 __all__ = ["train"]
 
+#: Beyond this many rows the exact linear program of an absolute loss takes minutes.
+_EXACT_ROWS = 10_000
+
 
 def train(job: Job) -> None:
     data = job.channel("train")
     assert data is not None
-    x, y = data.dense(), data.needed_labels()
+    x, y = data.matrix(), data.needed_labels()
     kind = job.text("predictor_type", "")
     mean, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
+    sparse = not isinstance(x, np.ndarray)
     if job.flag("normalize_data", True):
-        mean, scale = x.mean(0), x.std(0)
+        first, second = np.asarray(x.mean(0)).ravel(), np.asarray((x.multiply(x) if sparse else x * x).mean(0)).ravel()
+        scale = np.sqrt(np.maximum(second - first ** 2, 0)) if sparse else x.std(0)
         scale[scale == 0] = 1
-    z = (x - mean) / scale
+        if not sparse:  # a shift would make sparse rows dense; the bias takes its place
+            mean = first
+    z = x.multiply(1 / scale).tocsr() if sparse else (x - mean) / scale
     fit = {"regressor": _regressor, "binary_classifier": _binary, "multiclass_classifier": _multiclass}[kind]
     weights, bias, facts = fit(job, z, y)
     weights = weights / scale[:, None]  # back to the scale of the raw features
@@ -30,10 +37,10 @@ def train(job: Job) -> None:
     for name in ("train", "validation", "test"):
         channel = data if name == "train" else job.channel(name, required=False)
         if channel is not None:
-            _report(job, name, kind, scorer.predict(channel.dense()), channel.needed_labels())
+            _report(job, name, kind, scorer.predict(channel.features), channel.needed_labels())
 
 
-def _regressor(job: Job, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def _regressor(job: Job, z: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     from sklearn import linear_model
 
     loss, decay, l1 = job.text("loss", "squared_loss"), job.number("wd", 1e-4), job.number("l1", 0.0)
@@ -41,10 +48,17 @@ def _regressor(job: Job, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.n
     model: Any
     if loss == "squared_loss":
         model = (linear_model.ElasticNet(alpha=decay + l1, l1_ratio=l1 / (decay + l1), fit_intercept=bias) if l1
-                 else linear_model.Ridge(alpha=decay * len(z), fit_intercept=bias))
+                 else linear_model.Ridge(alpha=decay * z.shape[0], fit_intercept=bias))
     elif loss in ("absolute_loss", "quantile_loss"):
         share = job.number("quantile", 0.5) if loss == "quantile_loss" else 0.5
-        model = linear_model.QuantileRegressor(quantile=share, alpha=l1, fit_intercept=bias)
+        if z.shape[0] <= _EXACT_ROWS:
+            model = linear_model.QuantileRegressor(quantile=share, alpha=l1, fit_intercept=bias)
+        elif share == 0.5:
+            model = linear_model.SGDRegressor(loss="epsilon_insensitive", epsilon=0, alpha=1e-8, random_state=0,
+                                              fit_intercept=bias)
+        else:
+            raise ClientError(f"The local container fits quantiles other than 0.5 to at most {_EXACT_ROWS} rows, got "
+                              f"{z.shape[0]}")
     elif loss == "huber_loss":
         model = linear_model.HuberRegressor(epsilon=1 + job.number("huber_delta", 1.0), alpha=decay, fit_intercept=bias)
     else:
@@ -56,7 +70,7 @@ def _regressor(job: Job, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.n
     return np.asarray(model.coef_).reshape(-1, 1), np.atleast_1d(model.intercept_).astype(float), {}
 
 
-def _binary(job: Job, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def _binary(job: Job, z: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     from sklearn import linear_model
 
     if not set(np.unique(y)) <= {0.0, 1.0}:
@@ -72,7 +86,7 @@ def _binary(job: Job, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndar
         model = linear_model.SGDClassifier(loss="hinge", alpha=max(decay, 1e-8), class_weight=classes, random_state=0,
                                            fit_intercept=bias)
     else:
-        model = linear_model.LogisticRegression(C=1 / max(decay * len(z), 1e-12), class_weight=classes, max_iter=2000,
+        model = linear_model.LogisticRegression(C=1 / max(decay * z.shape[0], 1e-12), class_weight=classes, max_iter=2000,
                                                 fit_intercept=bias)
     model.fit(z, y)
     raw = model.decision_function(z)
@@ -103,17 +117,17 @@ def _threshold(job: Job, score: np.ndarray, y: np.ndarray, default: float) -> fl
     return float(cuts[int(value.argmax())])
 
 
-def _multiclass(job: Job, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def _multiclass(job: Job, z: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     from sklearn.linear_model import LogisticRegression
 
     count = job.whole("num_classes", 0)
+    if len(np.unique(y)) < 2:
+        raise ClientError("Training data must have at least two classes")
     if not ((y >= 0) & (y < count) & (y == np.floor(y))).all():
         raise ClientError(f"Labels must be whole numbers from 0 to num_classes - 1 = {count - 1}")
     model = LogisticRegression(
-        C=1 / max(job.number("wd", 1e-4) * len(z), 1e-12), max_iter=2000, fit_intercept=job.flag("use_bias", True),
+        C=1 / max(job.number("wd", 1e-4) * z.shape[0], 1e-12), max_iter=2000, fit_intercept=job.flag("use_bias", True),
         class_weight="balanced" if job.flag("balance_multiclass_weights", False) else None).fit(z, y.astype(int))
-    if len(model.classes_) < 2:
-        raise ClientError("Training data must have at least two classes")
     coefficients, intercepts = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes
         coefficients, intercepts = np.vstack([-coefficients, coefficients]) / 2, np.concatenate([-intercepts, intercepts]) / 2
@@ -127,7 +141,25 @@ def _report(job: Job, channel: str, kind: str, answer: dict[str, np.ndarray], y:
         error = answer["score"] - y
         job.metric(channel, "mse", float((error ** 2).mean()))
         job.metric(channel, "absolute_loss", float(np.abs(error).mean()))
+        job.metric(channel, "rmse", float(np.sqrt((error ** 2).mean())))
         job.metric(channel, "objective_loss", float((error ** 2).mean()))
         return
-    name = "binary_classification_accuracy" if kind == "binary_classifier" else "multiclass_accuracy"
-    job.metric(channel, name, float((answer["predicted_label"] == y).mean()))
+    from sklearn import metrics
+
+    label, score, beta = answer["predicted_label"], answer["score"], job.number("f_beta", 1.0)
+    if kind == "multiclass_classifier":
+        job.metric(channel, "multiclass_accuracy", float((label == y).mean()))
+        for name, value in zip(("precision", "recall", "f_beta"), metrics.precision_recall_fscore_support(
+                y, label, beta=beta, average="macro", zero_division=0)):
+            job.metric(channel, f"macro_{name}", float(value))
+        chosen = score[np.arange(len(y)), np.clip(y.astype(int), 0, score.shape[1] - 1)]
+        job.metric(channel, "objective_loss", float(-np.log(np.maximum(chosen, 1e-15)).mean()))
+        return
+    job.metric(channel, "binary_classification_accuracy", float((label == y).mean()))
+    for name, value in zip(("precision", "recall", "binary_f_beta"), metrics.precision_recall_fscore_support(
+            y, label, beta=beta, average="binary", zero_division=0)):
+        job.metric(channel, name, float(value))
+    if len(np.unique(y)) == 2:
+        job.metric(channel, "roc_auc_score", float(metrics.roc_auc_score(y, score)))
+    if job.text("loss", "logistic") != "hinge_loss":
+        job.metric(channel, "objective_loss", float(metrics.log_loss(y, score, labels=[0, 1])))

@@ -92,14 +92,24 @@ class _Handler(BaseHTTPRequestHandler):
         if accept not in _ANY:
             raise _Refused(406, f"Accept type {accept} not supported. Supported: {', '.join(_ANY)}")
         if not body:
-            return b"", accept
-        answer = self.scorer.predict(_features(body, kind, self.scorer.dim))
+            if self.algorithm == "xgboost":
+                raise _Refused(204, "")
+            raise _Refused(400, "the request has no body")
+        try:
+            features = _features(body, kind, self.scorer.dim)
+        except (SageMakerError, BadData, ValueError, KeyError, TypeError, IndexError, OverflowError) as problem:
+            # Source: sagemaker-xgboost-container, serve.py: what cannot be decoded is an unsupported media type there.
+            raise _Refused(415 if self.algorithm == "xgboost" else 400, f"unable to decode payload: {problem}") from None
+        if self.algorithm != "xgboost" and not np.isfinite(getattr(features, "values", features)).all():
+            raise _Refused(400, "unable to evaluate payload provided: features must be finite numbers")
+        answer = self.scorer.predict(features)
         return _rendered(answer, accept, self.algorithm), accept
 
     def _send(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
@@ -121,7 +131,7 @@ def _features(body: bytes, kind: str, dim: int | None) -> Any:
         rows = [_instance(one) for one in instances]
     if len({len(row) for row in rows}) > 1:
         raise _Refused(400, "rows have different numbers of features")
-    return np.array(rows)
+    return np.array(rows, np.float64)
 
 
 def _instance(one: dict[str, Any]) -> list[float]:
