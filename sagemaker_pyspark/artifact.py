@@ -20,7 +20,7 @@ from . import errors
 from .invocation.engine import Answer
 from .session import Session
 
-__all__ = ["LocalTarget"]
+__all__ = ["LocalTarget", "as_libsvm"]
 
 _scorers: dict[str, Any] = {}
 _lock = threading.Lock()
@@ -34,6 +34,7 @@ class LocalTarget:
     artifact: str
     algorithm: str
     accept: str
+    zeros_missing: bool = False
 
     def sender(self) -> Callable[[Any, int], Answer]:
         from .codecs.decode import decode_matrix
@@ -42,6 +43,8 @@ class LocalTarget:
 
         def send(body: Any, rows: int) -> Answer:
             features, _ = decode_matrix(body)
+            if self.zeros_missing:
+                features = as_libsvm(features)
             return Answer(render(scorer.predict(features), self.accept), self.accept, None)
 
         return send
@@ -105,6 +108,16 @@ def _unpack(packed: str, folder: str, artifact: str) -> None:
                 raise errors.UnexpectedResponse(
                     f"{artifact} must hold plain files, it has {member.name!r}, which is a link or leaves the folder")
             archive.extract(member, folder)
+
+
+def as_libsvm(features: Any) -> np.ndarray:
+    """Features as a model sees them that was trained and served on LibSVM lines: zeros are missing values.
+
+    All but the first and the last of a row, which the serializer always writes (see ``LibSVMRequestRowSerializer``).
+    """
+    dense = np.array(features if isinstance(features, np.ndarray) else features.toarray(), np.float32)
+    dense[:, 1:-1][dense[:, 1:-1] == 0] = np.nan
+    return dense
 
 
 def render(answer: dict[str, np.ndarray], accept: str) -> bytes:

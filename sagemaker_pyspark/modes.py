@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import artifact, asynchronous, batch, columns, errors, folder, inference, resolving, staging
 from .codecs.record import ProtobufRequestRowSerializer
+from .codecs.text import LibSVMRequestRowSerializer
 from .resources import S3AutoCreatePath
 from .settings import ServerlessSettings
 
@@ -63,7 +64,8 @@ def _local(model: SageMakerModel, df: DataFrame) -> DataFrame:
         featuresColumnName=getattr(model.requestRowSerializer, "featuresColumnName", "features"))
     encoding = _checked(model, df, request)
     target = artifact.LocalTarget(model.session.resolved(), model.modelPath, _algorithm(model),
-                                  model.responseRowDeserializer.accepts)
+                                  model.responseRowDeserializer.accepts,
+                                  isinstance(model.requestRowSerializer, LibSVMRequestRowSerializer))
     target.check()
     return _score(model, df, encoding, target, request)
 

@@ -47,14 +47,16 @@ class _Writer(MLWriter):
         if self.shouldOverwrite and type(self.sparkSession).__module__.startswith("pyspark.sql.connect"):
             # pyspark overwrites by deleting the folder through the JVM, which Connect has not. All of a stage of ours is
             # its metadata, and that is a text file Spark can overwrite.
-            text = DefaultParamsWriter._get_metadata_to_save(self.stage, self.sparkSession, self._extra())
+            stage: Any = self.stage
+            text = DefaultParamsWriter._get_metadata_to_save(stage, self.sparkSession, self._extra())
             table = self.sparkSession.createDataFrame([(text,)], "value string").coalesce(1)
             table.write.mode("overwrite").text(f"{path.rstrip('/')}/metadata")
         else:
             super().save(path)
 
     def saveImpl(self, path: str) -> None:
-        DefaultParamsWriter.saveMetadata(self.stage, path, _context(self), extraMetadata=self._extra())
+        stage: Any = self.stage
+        DefaultParamsWriter.saveMetadata(stage, path, _context(self), extraMetadata=self._extra())
 
 
 class _Reader(MLReader):

@@ -245,6 +245,21 @@ def test_modes_give_the_same_columns(spark, aws, cancer, mode):
     assert left["objects"] == [] and left["Endpoint"] == [] and left["Model"] == []
 
 
+def test_xgboost_scored_in_the_workers_sees_zeros_as_its_endpoint_does(spark, aws):
+    from pyspark.ml.linalg import Vectors
+
+    from sagemaker_pyspark.algorithms import XGBoostSageMakerEstimator
+
+    rows = [(float((i * 7) % 3 == 0), Vectors.dense([float(i % 2), float((i * 7) % 3), float(i % 5) - 2, 0.0])) for i in range(90)]
+    df = spark.createDataFrame(rows, ["label", "features"]).coalesce(1)
+    model = XGBoostSageMakerEstimator("ml.m5.xlarge", 1, "ml.m5.xlarge", 1, num_round=8, objective="binary:logistic").fit(df)
+    hosted = [r.prediction for r in model.transform(df).collect()]
+    model.unpersist().delete()
+    here = [r.prediction for r in model.setMode("local").transform(df).collect()]
+    model.unpersist()
+    assert here == pytest.approx(hosted, abs=1e-6) and len(set(hosted)) > 1
+
+
 def test_streaming(spark, echo, small, tmp_path, connect):
     small.select("id", "label").coalesce(1).write.parquet(str(tmp_path / "in"))
     import pyspark.sql.functions as F
