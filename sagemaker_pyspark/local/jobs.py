@@ -126,6 +126,8 @@ class TrainingRunner:
                           "bucket exists in the selected region and that objects exist under that S3 prefix.")
         for key in keys:
             path = target / (key[len(prefix):].lstrip("/") or key.rsplit("/", 1)[-1])
+            if not path.resolve().is_relative_to(target.resolve()):
+                raise _Failed(f"ClientError: Data download failed: the key {key} leaves the folder of channel {channel}")
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 s3.download_file(bucket, key, str(path))
