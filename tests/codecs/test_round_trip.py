@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_vectors import VECTOR
+from vectors import VECTOR
 
 from sagemaker_pyspark import errors
 from sagemaker_pyspark.codecs import decode, record

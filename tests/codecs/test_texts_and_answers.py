@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from test_vectors import VECTOR
+from vectors import VECTOR
 
 from sagemaker_pyspark import errors
 from sagemaker_pyspark.codecs import decode
