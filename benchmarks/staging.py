@@ -1,25 +1,34 @@
 """Seconds to turn a DataFrame into RecordIO-protobuf, beyond reading it: our two paths and what a user writes by hand.
 
-Three data sets: dense 784 wide, dense 50 wide, sparse 10,000 wide with 30 set; to local files and to the local S3.
+Three data sets: dense 784 wide, dense 50 wide, sparse 10,000 wide with 30 set; to local files and to the local S3. With
+``--reference PYTHON`` 1.4.5's own writer runs on the same files, in the environment of that interpreter (``reference.py``).
 """
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+os.environ["PYTHONPATH"] = str(HERE.parent)
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+
+#: name: (rows, width, values set)
+DATA = {"dense 784 x 100,000": (100_000, 784, None), "dense 50 x 1,000,000": (1_000_000, 50, None),
+        "sparse 10,000 x 300,000": (300_000, 10_000, 30)}
 
 
 class FileSink:
-    """Writes each batch's records to a file of the task."""
+    """Writes each batch's records to a file of the task; without a folder it only receives them."""
 
     def __init__(self, encode, folder):
         self.encode, self.folder = encode, folder
@@ -30,11 +39,10 @@ class FileSink:
         from sagemaker_pyspark.upload import record_bytes
 
         size = 0
-        with open(f"{self.folder}/{uuid.uuid4().hex}", "wb", buffering=0) as out:
+        with open(f"{self.folder}/{uuid.uuid4().hex}" if self.folder else os.devnull, "wb", buffering=0) as out:
             for batch in batches:
                 data = record_bytes(self.encode(batch.columns))
-                out.write(data)
-                size += len(data)
+                size += out.write(data)
         yield pa.RecordBatch.from_pydict({"bytes": [size]})
 
 
@@ -65,43 +73,53 @@ def by_hand(folder):
     return write
 
 
-def data(spark, folder):
-    """(name, DataFrame over Parquet files)"""
+def make(spark, folder, name):
+    """One data set as four Parquet files of a vector column."""
     import numpy as np
-    import pandas as pd
+    import pyarrow as pa
+    import pyspark.sql.functions as F
+    from pyspark.ml.functions import array_to_vector
     from pyspark.ml.linalg import SparseVector, VectorUDT
-    from pyspark.sql.types import StructField, StructType
 
-    def dense(rows, width, name):
-        (spark.range(0, rows, 1, 4).selectExpr(f"transform(sequence(1, {width}), x -> rand(x) ) v")
-         .write.parquet(f"{folder}/{name}"))
-        from pyspark.ml.functions import array_to_vector
+    rows, width, filled = DATA[name]
 
-        spark.read.parquet(f"{folder}/{name}").select(array_to_vector("v").alias("features")).write.parquet(f"{folder}/{name}-v")
-        return spark.read.parquet(f"{folder}/{name}-v")
+    def dense(batches):
+        for batch in batches:
+            count = batch.num_rows
+            values = np.random.default_rng(batch.column(0)[0].as_py()).random(count * width, dtype=np.float32)
+            yield pa.RecordBatch.from_arrays(
+                [pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * width, values.astype(np.float64))], ["v"])
 
-    yield "dense 784 x 100,000", dense(100_000, 784, "wide")
-    yield "dense 50 x 1,000,000", dense(1_000_000, 50, "narrow")
-    rng = np.random.default_rng(0)
-    schema = StructType([StructField("features", VectorUDT())])
+    def sparse(batches):
+        for batch in batches:
+            rng = np.random.default_rng(batch.column(0)[0].as_py())
+            for _ in range(batch.num_rows):
+                yield pa.RecordBatch.from_pydict({"i": [np.sort(rng.choice(width, filled, replace=False)).astype(np.int32)],
+                                                  "v": [rng.random(filled)]})
 
-    def sparse(frames):
-        for frame in frames:
-            yield pd.DataFrame({"id": frame["id"], "i": [np.sort(rng.choice(10_000, 30, replace=False)) for _ in range(len(frame))],
-                                "v": list(rng.random((len(frame), 30)))})
+    ids = spark.range(0, rows, 1, 4)
+    if filled is None:
+        made = ids.mapInArrow(dense, "v array<double>").select(array_to_vector("v").alias("features"))
+    else:
+        to_vector = F.udf(lambda i, v: SparseVector(width, i, v), VectorUDT())
+        made = ids.mapInArrow(sparse, "i array<int>, v array<double>").select(to_vector("i", "v").alias("features"))
+    made.write.parquet(f"{folder}/{name}")
 
-    raw = spark.range(0, 300_000, 1, 4).mapInPandas(sparse, "id long, i array<int>, v array<double>")
-    from pyspark.sql.functions import udf
 
-    raw.select(udf(lambda i, v: SparseVector(10_000, i, v), schema["features"].dataType)("i", "v").alias("features")).write.parquet(
-        f"{folder}/sparse")
-    yield "sparse 10,000 x 300,000, 30 set", spark.read.parquet(f"{folder}/sparse")
+def reference(python, folder, sink, runs):
+    """Seconds of 1.4.5's writer on the same files, in its own environment."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON")}
+    done = subprocess.run([python, str(HERE / "reference.py"), folder, sink, str(runs), *DATA], env=environment,
+                          stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--by-hand-runs", type=int, default=1, help="it takes minutes")
+    parser.add_argument("--reference", metavar="PYTHON", help="interpreter with pyspark 3.3 and sagemaker_pyspark 1.4.5")
+    parser.add_argument("--data", metavar="FOLDER", help="keep the data sets here and use them again")
     options = parser.parse_args()
     import pyspark.sql.functions as F
     from pyspark.sql import SparkSession
@@ -114,6 +132,8 @@ def main() -> int:
     spark.sparkContext.setLogLevel("ERROR")
 
     def median(run, times):
+        if times > 1:
+            run()  # warm
         taken = []
         for _ in range(times):
             started = time.perf_counter()
@@ -122,13 +142,18 @@ def main() -> int:
         return statistics.median(taken)
 
     with tempfile.TemporaryDirectory() as folder, local.SageMaker() as aws:
+        data = options.data or f"{folder}/data"
+        for name in DATA:
+            if not os.path.exists(f"{data}/{name}/_SUCCESS"):
+                shutil.rmtree(f"{data}/{name}", ignore_errors=True)
+                make(spark, data, name)
         sink = Path(folder) / "sink"
         sink.mkdir()
 
-        def to_files(df, codec):
+        def to_files(df, codec, where=sink):
             made = columns.encoding(df, ProtobufRequestRowSerializer(), codec)
             df.select(*[c.alias(f"c{i}") for i, c in enumerate(made.inputs)]).mapInArrow(
-                FileSink(made.encode, str(sink)), "bytes long").collect()
+                FileSink(made.encode, where and str(where)), "bytes long").collect()
             for path in sink.iterdir():
                 path.unlink()
 
@@ -141,28 +166,31 @@ def main() -> int:
             for path in sink.iterdir():
                 path.unlink()
 
-        print(f"seconds beyond a noop read, medians of {options.runs} runs (by hand: {options.by_hand_runs}); JVM codec "
-              f"{'present' if jvm.jar_path() else 'absent'}")
-        for name, df in data(spark, folder):
-            def read(df=df):
-                df.write.format("noop").mode("overwrite").save()
+        def noop(df):
+            df.write.format("noop").mode("overwrite").save()
 
-            read(), to_files(df, "auto")
-            base = median(read, options.runs)
+        older = reference(options.reference, data, f"{folder}/older", options.runs) if options.reference else {}
+        print(f"seconds beyond a noop read, medians of {options.runs} runs (by hand: {options.by_hand_runs}); JVM codec "
+              f"{'present' if jvm.jar_path() else 'absent'}; PySpark {spark.version}")
+        for name in DATA:
+            df = spark.read.parquet(f"{data}/{name}")
+            base = median(lambda df=df: noop(df), options.runs)
             found = {}
             if jvm.attach(spark):
-                udf_only = columns.encoding(df, ProtobufRequestRowSerializer(), "jvm").inputs[0]
-                found["JVM encode alone"] = median(
-                    lambda df=df, u=udf_only: df.select(u).write.format("noop").mode("overwrite").save(), options.runs)
+                record = columns.encoding(df, ProtobufRequestRowSerializer(), "jvm").inputs[0]
+                found["encoding in the JVM"] = median(lambda df=df, r=record: noop(df.select(r)), options.runs)
+                found["and handing to Python"] = median(lambda df=df: to_files(df, "jvm", None), options.runs)
             found["default path, files"] = median(lambda df=df: to_files(df, "auto"), options.runs)
             found["numpy path, files"] = median(lambda df=df: to_files(df, "numpy"), options.runs)
             found["default path, local S3"] = median(lambda df=df: to_s3(df, "auto"), options.runs)
-            found["by hand, files"] = median(lambda df=df: hand(df), options.by_hand_runs)
-            ours = found["default path, files"] - base
+            if options.by_hand_runs:
+                found["by hand, files"] = median(lambda df=df: hand(df), options.by_hand_runs)
+            beyond = {what: seconds - base for what, seconds in found.items()}
+            if name in older:
+                beyond["1.4.5's writer, files"] = older[name]
             print(f"{name} (noop read {base:.2f} s)")
-            for what, seconds in found.items():
-                beyond = seconds - base
-                print(f"  {what:24} {beyond:7.2f}   {beyond / ours:6.1f} x the default path")
+            for what, seconds in beyond.items():
+                print(f"  {what:24} {seconds:7.2f}   {seconds / beyond['default path, files']:6.2f} x the default path", flush=True)
     spark.stop()
     return 0
 

@@ -94,7 +94,8 @@ def _wanted(schema: StructType, label: str, features: str) -> list[tuple[str, st
         else:
             raise errors.UnsupportedColumn(
                 f"column {field.name!r} of type {kind.simpleString()} cannot be read from a record: there are {label!r} "
-                f"(double), {features!r} (vector, matrix or array<double>), {', '.join(tensorrows.EVERYTHING)}", column=field.name)
+                f"(double), {features!r} (vector, matrix or array<double>), {', '.join(tensorrows.EVERYTHING)}",
+                column=field.name)
     return made
 
 

@@ -1,0 +1,46 @@
+"""1.4.5's own writer on the data sets of ``staging.py``; runs in an environment of its own (``staging.py --reference``).
+
+Needs ``pyspark==3.3.*`` and ``sagemaker_pyspark==1.4.5`` on Python 3.10 or older; prints seconds beyond a noop read as JSON.
+"""
+import json
+import shutil
+import statistics
+import sys
+import time
+
+from pyspark.sql import SparkSession
+
+import sagemaker_pyspark
+
+
+def main() -> None:
+    folder, sink, runs, *names = sys.argv[1:]
+    spark = (SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").config("spark.driver.memory", "4g")
+             .config("spark.driver.extraClassPath", ":".join(sagemaker_pyspark.classpath_jars()))
+             .config("spark.ui.showConsoleProgress", "false").getOrCreate())
+    spark.sparkContext.setLogLevel("ERROR")
+
+    def median(run) -> float:
+        run()  # warm
+        taken = []
+        for _ in range(int(runs)):
+            started = time.perf_counter()
+            run()
+            taken.append(time.perf_counter() - started)
+        return statistics.median(taken)
+
+    found = {}
+    for name in names:
+        df = spark.read.parquet(f"{folder}/{name}")
+
+        def write(df=df):
+            df.write.format("sagemaker").mode("overwrite").save(sink)
+
+        read = median(lambda df=df: df.write.format("noop").mode("overwrite").save())
+        found[name] = median(write) - read
+        shutil.rmtree(sink)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
