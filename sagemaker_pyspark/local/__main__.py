@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import tempfile
@@ -16,10 +17,18 @@ def main() -> int:
     serve.add_argument("--images", default="{}", help="JSON: image URI to a command as a list of words")
     serve.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    from . import folders
     from .server import run
 
-    with tempfile.TemporaryDirectory(prefix="sagemaker-local-") as spare:
-        run(options.port, options.folder or spare, json.loads(options.images), options.until_stdin_closes)
+    with contextlib.ExitStack() as stack:
+        folder = options.folder
+        if not folder:
+            folders.sweep()
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=folders.PREFIX, ignore_cleanup_errors=True))
+            folders.claim(folder)
+        run(options.port, folder, json.loads(options.images), options.until_stdin_closes)
+        if options.until_stdin_closes:
+            folders.remove(folder)  # whoever made it may be gone
     return 0
 
 

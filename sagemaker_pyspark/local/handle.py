@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,8 @@ from typing import Any
 
 from .. import errors
 from .. import session as sessions
+from . import folders
+from .processes import python_path
 
 __all__ = ["Echo", "Faults", "SageMaker"]
 
@@ -117,11 +120,16 @@ class SageMaker:
         self.endpoint_url = ""
 
     def __enter__(self) -> SageMaker:
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="sagemaker-local-"))
+        folders.sweep()
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix=folders.PREFIX, ignore_cleanup_errors=True))
+        folders.claim(folder)
+        path = python_path(os.environ.get("PYTHONPATH"))
+        environment = {**os.environ, **({"PYTHONPATH": path} if path else {})}
         command = [sys.executable, "-m", "sagemaker_pyspark.local", "serve", "--port", "0", "--folder", folder,
                    "--images", json.dumps(self._images), "--until-stdin-closes"]
         with open(f"{folder}/server.log", "wb") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                             env=environment)
         self._stack.callback(self._stop)
         line = self._process.stdout.readline() if self._process.stdout else b""
         if not line:

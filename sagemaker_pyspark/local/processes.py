@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Container", "Images", "free_port", "pack", "unpack"]
+__all__ = ["Container", "Images", "free_port", "pack", "python_path", "unpack"]
 
 #: Repository of an image to the algorithm that stands in for it.
 BUILT_IN = {"kmeans": "kmeans", "pca": "pca", "linear-learner": "linear-learner", "lda": "lda",
@@ -69,6 +69,9 @@ class Container:
         self._environment.update({
             "SAGEMAKER_BASE_DIR": str(folder), "SM_MODEL_DIR": str(folder / "model"), "PYTHONUNBUFFERED": "1",
             "SM_OUTPUT_DATA_DIR": str(folder / "output/data"), "OMP_NUM_THREADS": "2", **environment})
+        path = python_path(self._environment.get("PYTHONPATH"), "PYTHONPATH" not in environment)
+        if path:
+            self._environment["PYTHONPATH"] = path
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -127,6 +130,21 @@ def _die_with_parent() -> None:
     """Ask Linux to end this process with the server, however that ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def python_path(given: str | None, relative_to_us: bool = True) -> str:
+    """PYTHONPATH for a process that runs in another folder and must find this very package.
+
+    A package in the interpreter's own site-packages is found anyway, and naming that folder would put it before the
+    standard library of whatever Python a container brings.
+    """
+    entries = given.split(os.pathsep) if given else []
+    if relative_to_us:
+        entries = [os.path.abspath(entry) for entry in entries]
+    ours = str(Path(__file__).resolve().parents[2])
+    if ours not in entries and Path(ours).name not in ("site-packages", "dist-packages"):
+        entries.append(ours)
+    return os.pathsep.join(entries)
 
 
 def free_port() -> int:
