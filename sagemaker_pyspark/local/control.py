@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from . import endpoints, jobs, transforms, validation
+from . import artifacts, endpoints, jobs, transforms, validation
 from .processes import Images
 from .store import KINDS, Store
 from .validation import ServiceError
@@ -15,15 +15,15 @@ __all__ = ["Control", "OPERATIONS"]
 #: Everything the server answers, and nothing more; tests hold it against botocore's model.
 OPERATIONS = (
     *(f"{verb}{kind}" for kind in KINDS for verb in ("Create", "Describe")), *(f"List{kind}s" for kind in KINDS),
-    "StopTrainingJob", "StopTransformJob", "DeleteTrainingJob", "DeleteModel", "DeleteEndpointConfig", "DeleteEndpoint",
-    "AddTags", "DeleteTags", "ListTags")
+    "StopTrainingJob", "StopTransformJob", "UpdateEndpoint", "DeleteTrainingJob", "DeleteModel", "DeleteEndpointConfig",
+    "DeleteEndpoint", "AddTags", "DeleteTags", "ListTags")
 
 
 class Control:
     """Dispatches operations; long work goes on in threads of the runners."""
 
     def __init__(self, store: Store, images: Images, folder: str, s3: Callable[[], Any]):
-        self.store, self.images = store, images
+        self.store, self.images, self.s3 = store, images, s3
         self.training = jobs.TrainingRunner(store, images, folder, s3)
         self.endpoints = endpoints.EndpointRunner(store, images, folder, s3)
         self.transform = transforms.TransformRunner(store, self.endpoints, s3)
@@ -99,13 +99,16 @@ class Control:
 
     def _create_model(self, request: dict[str, Any]) -> dict[str, Any]:
         _role(request.get("ExecutionRoleArn") or "")
-        containers = request.get("Containers") or [request.get("PrimaryContainer") or {}]
+        containers = _containers(request)
         for container in containers:
             image = container.get("Image", "")
+            if len(containers) > 1 and self.images.echo(image) is not None:
+                raise ServiceError("ValidationException", f"An Echo image must be a model's only container, {image!r} is one of "
+                                   f"{len(containers)}: use it in PrimaryContainer.")
             if self.images.echo(image) is None and self.images.command(image, "serve") is None:
                 raise ServiceError("ValidationException", f"Cannot find the image {image!r} on the local SageMaker: map "
                                    "it with local.SageMaker(images={image: command}).")
-            self.endpoints.check_artifact(container)
+            artifacts.check(self.s3(), container)
         return {"ModelArn": self.store.add("Model", request)["ModelArn"]}
 
     def _delete_model(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +117,11 @@ class Control:
 
     def _create_endpoint_config(self, request: dict[str, Any]) -> dict[str, Any]:
         for variant in request.get("ProductionVariants", ()):
-            self.store.get("Model", variant.get("ModelName", ""))
+            model = self.store.get("Model", variant.get("ModelName", ""))
+            if variant.get("ServerlessConfig") and any(c.get("ModelDataSource") for c in _containers(model)):
+                # Source: botocore service model, ContainerDefinition: not "in conjunction with" serverless endpoints.
+                raise ServiceError("ValidationException", f"Model {variant['ModelName']} must name its data by ModelDataUrl "
+                                   "for a serverless endpoint, it has ModelDataSource: create a model of a model.tar.gz.")
             if not variant.get("ServerlessConfig") and not variant.get("InstanceType"):
                 raise ServiceError("ValidationException", "InstanceType or ServerlessConfig must be set for the "
                                    f"production variant {variant['VariantName']}.")
@@ -129,6 +136,17 @@ class Control:
         item = self.store.add("Endpoint", request, EndpointStatus="Creating",
                               ProductionVariants=[{"VariantName": v["VariantName"]} for v in config["ProductionVariants"]])
         self.endpoints.start(item, config)
+        return {"EndpointArn": item["EndpointArn"]}
+
+    def _update_endpoint(self, request: dict[str, Any]) -> dict[str, Any]:
+        with self.store.lock:  # of two updates at a time one is refused
+            item = self.store.get("Endpoint", request["EndpointName"])
+            config = self.store.get("EndpointConfig", request["EndpointConfigName"])
+            if item["EndpointStatus"] != "InService":
+                raise ServiceError("ValidationException", f"Cannot update endpoint {item['EndpointArn']}: it must be InService, "
+                                   f"it is {item['EndpointStatus']}. Wait for it, or delete it if it failed.")
+            self.store.update(item, EndpointStatus="Updating")
+        self.endpoints.update(item, config)
         return {"EndpointArn": item["EndpointArn"]}
 
     def _delete_endpoint(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -164,6 +182,10 @@ class Control:
     def close(self) -> None:
         self.training.close()
         self.endpoints.close()
+
+
+def _containers(model: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(model.get("Containers") or [model.get("PrimaryContainer") or {}])
 
 
 def _needs(request: dict[str, Any], *members: str) -> None:

@@ -21,6 +21,9 @@ __all__ = ["Echo", "Faults", "SageMaker"]
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+_RULE = frozenset({"throttle", "probability", "error", "message", "status", "retry_after", "first", "nth", "after", "latency",
+                   "disconnect", "hang", "ambiguous", "drop_rows", "add_rows", "over_rows", "over_bytes", "over_concurrency",
+                   "model_error"})
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,11 @@ class Faults:
         operation : str
             API operation (``PutObject``, ``CreateEndpoint``, ``InvokeEndpoint``, ...) or ``*``.
         throttle, probability : float
-            Share of the calls that are throttled, or that meet ``error``.
+            Share of the calls that are throttled (S3: SlowDown, 503; else ThrottlingException, 400), or that meet ``error``.
         error, message, status
             Code, text and HTTP status of an error.
+        retry_after : float
+            Seconds, sent as Retry-After with each error the call meets.
         first, nth, after : int
             Only the first n calls, only the n-th, or all but the first n.
         latency : float
@@ -73,11 +78,24 @@ class Faults:
             InvokeEndpoint: take rows off the answer, or add some.
         over_rows : int
             InvokeEndpoint: a request of more rows is refused as too large (413).
+        over_bytes : int
+            InvokeEndpoint: a larger body is refused as one above the service's own limit is (ValidationError, 400).
+        over_concurrency : int
+            While more requests of the operation are under way, the call is throttled, or meets ``error`` if one is given.
         model_error : int
             InvokeEndpoint: the container answers this status.
         ambiguous : bool
             The call takes effect, and then its answer is lost.
+
+        Raises
+        ------
+        InvalidParameter
+            There is no such rule.
         """
+        unknown = sorted(set(rule) - _RULE)
+        if unknown:
+            raise errors.InvalidParameter(f"a fault must be made of {', '.join(sorted(_RULE))}, got {', '.join(unknown)}; "
+                                          "correct the name")
         self._owner.admin("faults", {"operation": operation, **rule})
 
     def clear(self) -> None:
@@ -98,6 +116,8 @@ class SageMaker:
     Attributes
     ----------
     endpoint_url, region, account_id, role_arn : str
+    bucket : str
+        The automatic bucket, ``sagemaker-<region>-<account>``; it exists once it was asked for.
     session : Session
     faults : Faults
 
@@ -168,15 +188,22 @@ class SageMaker:
 
     @property
     def requests(self) -> list[dict[str, Any]]:
-        """Every request so far: operation, resource, rows, bytes, status, seconds."""
+        """Every request so far: operation, resource, rows, bytes, status (0: no answer, on purpose), seconds."""
         return list(self.admin("requests"))
 
     def count(self, operation: str) -> int:
         """How many requests of one operation were answered without error."""
-        return sum(r["operation"] == operation and r["status"] < 400 for r in self.requests)
+        return sum(r["operation"] == operation and 0 < r["status"] < 400 for r in self.requests)
 
     def forget_requests(self) -> None:
         self.admin("requests/clear")
+
+    @property
+    def bucket(self) -> str:
+        """Not a request of the caller's: it is not recorded and meets no fault."""
+        name = f"sagemaker-{REGION}-{ACCOUNT}"
+        self.admin("bucket", {"name": name})
+        return name
 
     def remaining(self) -> dict[str, list[str]]:
         """What still exists: endpoints, endpoint configs, models, jobs in progress, staged objects (artifacts aside)."""

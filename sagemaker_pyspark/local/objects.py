@@ -5,14 +5,20 @@ import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
 from .store import ACCOUNT
 from .validation import ServiceError
 
-__all__ = ["Objects", "operation"]
+__all__ = ["Objects", "is_s3", "operation"]
+
+
+def is_s3(request: web.Request) -> bool:
+    """Whether a request is S3's: of no JSON service, not of the runtime, and neither STS's nor IAM's."""
+    return (not request.headers.get("X-Amz-Target") and not request.path.startswith("/endpoints/")
+            and operation(request) not in ("GetCallerIdentity", "Iam"))
 
 
 def operation(request: web.Request) -> str:
@@ -24,6 +30,8 @@ def operation(request: web.Request) -> str:
         return "Iam"
     query, has_key = request.query, "/" in request.path.strip("/")
     if request.method == "PUT":
+        if "x-amz-copy-source" in request.headers:
+            return "UploadPartCopy" if "partNumber" in query else "CopyObject"
         return "UploadPart" if "partNumber" in query else "PutObject" if has_key else "CreateBucket"
     if request.method == "POST":
         return ("DeleteObjects" if "delete" in query else "CreateMultipartUpload" if "uploads" in query
@@ -36,6 +44,11 @@ def operation(request: web.Request) -> str:
     if request.method == "HEAD":
         return "HeadObject" if has_key else "HeadBucket"
     return "AbortMultipartUpload" if "uploadId" in query else "DeleteObject" if has_key else "DeleteBucket"
+
+
+def _bucket_of(source: str) -> str:
+    """Bucket of a copy's source, ``[/]bucket/key``."""
+    return unquote(urlsplit(source).path).lstrip("/").split("/")[0]
 
 
 class Objects:
@@ -65,6 +78,11 @@ class Objects:
             raise ServiceError("AccessDenied", "Access Denied", 403)
         if expected and expected != ACCOUNT:
             raise ServiceError("AccessDenied", "Access Denied", 403)
+        source = request.headers.get("x-amz-copy-source")
+        if source:
+            expected = request.headers.get("x-amz-source-expected-bucket-owner")
+            if _bucket_of(source) in self._foreign or (expected and expected != ACCOUNT):
+                raise ServiceError("AccessDenied", "Access Denied", 403)
 
     @staticmethod
     def _environ(request: web.Request, body: bytes) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -12,11 +11,12 @@ import aiohttp
 from aiohttp import web
 
 from ..codecs import recordio
+from . import echo
 from .endpoints import EndpointRunner, Served
 from .store import ACCOUNT, REGION
 from .validation import ServiceError
 
-__all__ = ["Runtime", "rows_of"]
+__all__ = ["Runtime", "describe", "rows_of"]
 
 #: Source: botocore service model; a serverless endpoint takes 4 MB.
 LARGEST_BODY = 6_291_456
@@ -36,6 +36,11 @@ def rows_of(body: bytes, content_type: str) -> int | None:
     return None
 
 
+def describe(request: web.Request, body: bytes, entry: dict[str, Any]) -> None:
+    """Put the endpoint and the rows of a request into its record."""
+    entry.update(resource=unquote(request.path.split("/", 3)[2]), rows=rows_of(body, request.headers.get("Content-Type", "")))
+
+
 class Runtime:
     """Sends requests on to the processes that serve."""
 
@@ -51,19 +56,24 @@ class Runtime:
         if self._session is not None:
             await self._session.close()
 
-    async def handle(self, request: web.Request, body: bytes, fault: dict[str, Any], entry: dict[str, Any]
-                     ) -> web.StreamResponse:
+    async def handle(self, request: web.Request, body: bytes, fault: dict[str, Any]) -> web.StreamResponse:
         _, _, name, verb = request.path.split("/", 3)
         name = unquote(name)
+        with self._endpoints.borrowed(name) as served:
+            if served is None:
+                raise ServiceError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
+            return await self._invoke(served, name, verb, request, body, fault)
+
+    async def _invoke(self, served: Served, name: str, verb: str, request: web.Request, body: bytes, fault: dict[str, Any]
+                      ) -> web.StreamResponse:
         content_type = request.headers.get("Content-Type", "")
         # boto3 moves Accept into a header of its own; the AWS CLI does the same.
         accept = request.headers.get("Accept", "") or ""
         accept = "" if accept == "*/*" else accept
-        entry.update(resource=name, rows=rows_of(body, content_type))
-        served = self._served(name)
+        _check_target(served, name, request)
         if verb == "async-invocations":
-            return self._accept(served, request, content_type, accept, fault)
-        self._refuse(served, name, body, entry["rows"], fault)
+            return self._accept(served, name, request, content_type, accept, fault)
+        self._refuse(served, name, body, content_type, fault)
         status, answer, kind = await self._pass(served, name, body, content_type, accept)
         if fault.get("model_error"):
             status, answer = int(fault["model_error"]), b"injected"
@@ -72,24 +82,18 @@ class Runtime:
         if fault.get("drop_rows") or fault.get("add_rows"):
             answer = _resized(answer, kind, int(fault.get("add_rows", 0)) - int(fault.get("drop_rows", 0)))
         return web.Response(body=answer, headers={
-            "Content-Type": kind or "application/octet-stream", "x-Amzn-Invoked-Production-Variant": "AllTraffic",
+            "Content-Type": kind or "application/octet-stream", "x-Amzn-Invoked-Production-Variant": served.variant,
             "x-amzn-RequestId": str(uuid.uuid4())})
 
-    def _served(self, name: str) -> Served:
-        served = self._endpoints.served.get(name)
-        if served is None:
-            raise ServiceError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
-        return served
-
     @staticmethod
-    def _refuse(served: Served, name: str, body: bytes, rows: int | None, fault: dict[str, Any]) -> None:
+    def _refuse(served: Served, name: str, body: bytes, content_type: str, fault: dict[str, Any]) -> None:
         if served.asynchronous:
             raise ServiceError("ValidationError", f"Endpoint {name} is an asynchronous endpoint: use InvokeEndpointAsync.")
-        most = LARGEST_SERVERLESS_BODY if served.serverless else LARGEST_BODY
+        most = int(fault.get("over_bytes") or (LARGEST_SERVERLESS_BODY if served.serverless else LARGEST_BODY))
         if len(body) > most:
             raise ServiceError("ValidationError", "1 validation error detected: Value at 'body' failed to satisfy "
                                f"constraint: Member must have length less than or equal to {most}")
-        if fault.get("over_rows") and (rows or 0) > fault["over_rows"]:
+        if fault.get("over_rows") and (rows_of(body, content_type) or 0) > fault["over_rows"]:
             raise Runtime._model_error(name, 413, b"payload too large")
 
     @staticmethod
@@ -121,26 +125,23 @@ class Runtime:
                 break
         return status, body, kind
 
-    async def _echo(self, echo: dict[str, Any], name: str, body: bytes, content_type: str, accept: str
+    async def _echo(self, rule: dict[str, Any], name: str, body: bytes, content_type: str, accept: str
                     ) -> tuple[int, bytes, str]:
         busy = self._busy.get(name, 0)
-        if echo["concurrency"] and busy >= echo["concurrency"]:
+        if rule["concurrency"] and busy >= rule["concurrency"]:
             raise ServiceError("ThrottlingException", "Rate exceeded")
         self._busy[name] = busy + 1
         try:
-            if echo["latency_seconds"]:
-                await asyncio.sleep(echo["latency_seconds"])
-            try:
-                return 200, _echoed(body, content_type, accept), accept or "text/csv"
-            except (ValueError, KeyError, IndexError) as problem:  # a container refuses what it cannot read
-                return 400, f"unable to evaluate payload provided: {problem}".encode(), "text/plain"
+            if rule["latency_seconds"]:
+                await asyncio.sleep(rule["latency_seconds"])
+            return echo.answer(body, content_type, accept)
         finally:
             self._busy[name] -= 1
 
     # -- asynchronous -------------------------------------------------------------------------------------------------
 
-    def _accept(self, served: Served, request: web.Request, content_type: str, accept: str, fault: dict[str, Any]
-                ) -> web.Response:
+    def _accept(self, served: Served, name: str, request: web.Request, content_type: str, accept: str,
+                fault: dict[str, Any]) -> web.Response:
         if not served.asynchronous:
             raise ServiceError("ValidationError", "The endpoint is not an asynchronous endpoint.")
         source = request.headers.get("X-Amzn-SageMaker-InputLocation")
@@ -152,14 +153,14 @@ class Runtime:
         output = served.async_config["OutputConfig"]
         target = f"{output['S3OutputPath'].rstrip('/')}/{inference}.out"
         failure = f"{output.get('S3FailurePath', output['S3OutputPath']).rstrip('/')}/{inference}-error.out"
-        task = asyncio.ensure_future(self._work(served, source, target, failure, kind, accept, fault))
+        task = asyncio.ensure_future(self._work(name, source, target, failure, kind, accept, fault))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return web.json_response({"InferenceId": inference}, status=202, headers={
             "X-Amzn-SageMaker-OutputLocation": target, "X-Amzn-SageMaker-FailureLocation": failure,
             "x-amzn-RequestId": str(uuid.uuid4())})
 
-    async def _work(self, served: Served, source: str, target: str, failure: str, kind: str, accept: str,
+    async def _work(self, name: str, source: str, target: str, failure: str, kind: str, accept: str,
                     fault: dict[str, Any]) -> None:
         loop, s3 = asyncio.get_running_loop(), self._s3()
 
@@ -168,9 +169,16 @@ class Runtime:
             s3.put_object(Bucket=place.netloc, Key=place.path.lstrip("/"), Body=data, ContentType=content_type)
 
         place = urlsplit(source)
-        found = await loop.run_in_executor(
-            None, lambda: s3.get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))["Body"].read())
-        status, answer, answered = await self._pass(served, "async", found, kind, accept)
+        try:
+            found = await loop.run_in_executor(
+                None, lambda: s3.get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))["Body"].read())
+            with self._endpoints.borrowed(name) as served:
+                if served is None:
+                    raise ServiceError("ValidationError", f"Endpoint {name} was deleted before it answered.")
+                status, answer, answered = await self._pass(served, "async", found, kind, accept)
+        except Exception as problem:  # whoever waits for an answer looks for it, or for a failure, on S3 only
+            await loop.run_in_executor(None, put, failure, f"ClientError: {source}: {problem}".encode(), "text/plain")
+            return
         if fault.get("model_error"):
             status, answer = int(fault["model_error"]), b"injected"
         if status >= 400:
@@ -179,31 +187,24 @@ class Runtime:
             await loop.run_in_executor(None, put, target, answer, answered or "application/octet-stream")
 
 
-def _echoed(body: bytes, content_type: str, accept: str) -> bytes:
-    """The first value of each row, as CSV lines, as RecordIO under ``score``, or as JSON."""
-    if content_type.startswith("application/x-recordio-protobuf"):
-        from ..codecs.decode import decode_matrix
-
-        features, _ = decode_matrix(body)
-        dense = features if not hasattr(features, "toarray") else features.toarray()
-        values = [float(v) for v in dense[:, 0]]
-    elif content_type.startswith("application/json"):
-        lines = json.loads(body)["instances"] if b'"instances"' in body[:20] else [json.loads(x) for x in body.splitlines()]
-        values = [float(line["features"][0]) for line in lines]
-    else:
-        first = [line.split(b",")[0] for line in body.splitlines()]
-        values = [float(cell.split()[0] if b" " in cell else cell) for cell in first]
-    if accept.startswith("application/x-recordio-protobuf"):
-        import numpy as np
-
-        from ..codecs.decode import encode_response
-
-        return encode_response({"score": np.array(values)})
-    if accept.startswith("application/jsonlines"):
-        return "".join(f'{{"score": {v!r}}}\n' for v in values).encode()
-    if accept.startswith("application/json"):
-        return json.dumps({"predictions": [{"score": v} for v in values]}).encode()
-    return "".join(f"{v!r}\n" for v in values).encode()
+def _check_target(served: Served, name: str, request: web.Request) -> None:
+    """A request for a certain model, variant or container must not be answered by another."""
+    if request.headers.get("X-Amzn-SageMaker-Target-Model"):
+        # Source: the service's own words (aws/amazon-sagemaker-examples issue 1026).
+        raise ServiceError("ValidationError", f"Endpoint {name} is not a multi-model endpoint and does not support target "
+                           "model header.")
+    variant = request.headers.get("X-Amzn-SageMaker-Target-Variant")
+    if variant and variant not in served.variants:
+        raise ServiceError("ValidationError", f"Variant {variant} is not a production variant of endpoint {name}: name one of "
+                           f"{', '.join(served.variants)}.")
+    if variant and variant != served.variant:
+        raise ServiceError("ValidationError", f"TargetVariant must be {served.variant} on the local SageMaker, got {variant}: "
+                           "it serves the first variant of an endpoint only.")
+    for header, member in (("Target-Container-Hostname", "TargetContainerHostname"),
+                           ("Inference-Component", "InferenceComponentName")):
+        if request.headers.get(f"X-Amzn-SageMaker-{header}"):
+            raise ServiceError("ValidationError", f"{member} must be left out: the local SageMaker sends a request through all "
+                               "containers of its endpoint and has no inference components.")
 
 
 def _resized(answer: bytes, kind: str, by: int) -> bytes:

@@ -13,7 +13,9 @@ import signal
 import sys
 import time
 import uuid
+from collections import Counter
 from typing import Any
+from xml.sax.saxutils import escape
 
 from aiohttp import web
 
@@ -33,6 +35,7 @@ class Server:
     def __init__(self, folder: str, images: dict[str, Any]):
         self.store, self.faults, self.log = Store(), FaultRules(), []  # type: ignore[var-annotated]
         self.images = Images(images)
+        self._in_flight: Counter[str] = Counter()
         self.address = ""
         self.control = Control(self.store, self.images, folder, self.s3)
         self.objects = objects.Objects()
@@ -66,10 +69,11 @@ class Server:
     # -- every request ------------------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        started, operation, resource = time.monotonic(), self._operation(request), ""
+        started, operation = time.monotonic(), self._operation(request)
         internal = "sagemaker-local-internal" in request.headers.get("User-Agent", "")
-        entry: dict[str, Any] = {"operation": operation, "resource": resource, "rows": None, "bytes": 0, "at": time.time()}
-        fault = {} if internal else self.faults.meet(operation)
+        entry: dict[str, Any] = {"operation": operation, "resource": "", "rows": None, "bytes": 0, "at": time.time()}
+        self._in_flight[operation] += not internal
+        fault = {} if internal else self.faults.meet(operation, self._in_flight[operation], objects.is_s3(request))
         try:
             body = await request.read()
             entry["bytes"] = len(body)
@@ -77,25 +81,38 @@ class Server:
                 self.log.append(entry)
             answer = await self._answer(request, operation, body, fault, entry)
         except ServiceError as problem:
+            if "retry_after" in fault:
+                problem.extra["retry_after"] = fault["retry_after"]
             answer = self._error(request, problem)
         except ConnectionResetError:
+            entry.update(status=0, seconds=round(time.monotonic() - started, 6))
             raise
         except Exception as problem:
             answer = self._error(request, ServiceError("InternalFailure", f"{type(problem).__name__}: {problem}", 500))
+        finally:
+            self._in_flight[operation] -= not internal
         entry.update(status=answer.status, seconds=round(time.monotonic() - started, 6))
         return answer
 
     async def _answer(self, request: web.Request, operation: str, body: bytes, fault: dict[str, Any],
                       entry: dict[str, Any]) -> web.StreamResponse:
+        # Before any fault: a call that is dropped is recorded with what it was about.
+        data = _parsed(body) if request.headers.get("X-Amz-Target") else {}
+        entry["resource"] = next((str(data[f]) for f, *_ in KINDS.values() if data.get(f)), "")
+        if request.path.startswith("/endpoints/"):
+            runtime.describe(request, body, entry)
         if fault.get("latency"):
             await asyncio.sleep(fault["latency"])
         if fault.get("hang"):
-            await asyncio.sleep(3600)
+            entry.update(status=0, seconds=0.0)
+            while request.transport is not None and not request.transport.is_closing():
+                await asyncio.sleep(0.05)
+            raise ConnectionResetError("the client gave up, on purpose")
         if fault.get("disconnect"):
             self._drop(request)
         if fault.get("error"):
             raise ServiceError(fault["error"], fault.get("message", "injected"), int(fault.get("status", 400)))
-        answer = await self._dispatch(request, operation, body, fault, entry)
+        answer = await self._dispatch(request, operation, body, data, fault)
         if fault.get("ambiguous"):  # it took effect, and nobody hears of it
             self._drop(request)
         return answer
@@ -106,19 +123,17 @@ class Server:
             request.transport.abort()
         raise ConnectionResetError("dropped on purpose")
 
-    async def _dispatch(self, request: web.Request, operation: str, body: bytes, fault: dict[str, Any],
-                        entry: dict[str, Any]) -> web.StreamResponse:
+    async def _dispatch(self, request: web.Request, operation: str, body: bytes, data: dict[str, Any],
+                        fault: dict[str, Any]) -> web.StreamResponse:
         target = request.headers.get("X-Amz-Target", "")
         if request.path.startswith("/endpoints/"):
-            return await self.runtime.handle(request, body, fault, entry)
+            return await self.runtime.handle(request, body, fault)
         if target.startswith("SageMaker."):
-            data = json.loads(body or b"{}")
-            entry["resource"] = next((data[f] for f, *_ in KINDS.values() if data.get(f)), "")
             # In a thread: some operations ask S3, which is this very server.
             answer = await asyncio.get_running_loop().run_in_executor(None, self.control.call, operation, data)
             return web.json_response(answer, content_type="application/x-amz-json-1.1", headers=_ids())
         if target.startswith("Logs_20140328."):
-            return web.json_response(self._logs(operation, json.loads(body)), content_type="application/x-amz-json-1.1",
+            return web.json_response(self._logs(operation, data), content_type="application/x-amz-json-1.1",
                                      headers=_ids())
         return await self.objects.handle(request, body)
 
@@ -137,8 +152,10 @@ class Server:
         if "retry_after" in problem.extra:
             headers["Retry-After"] = str(problem.extra.pop("retry_after"))
         if not request.headers.get("X-Amz-Target") and not request.path.startswith("/endpoints/"):
-            text = (f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{problem.code}</Code><Message>{problem.message}"
-                    "</Message></Error>")
+            text = f"<Error><Code>{problem.code}</Code><Message>{escape(problem.message)}</Message></Error>"
+            if not objects.is_s3(request):  # the query protocol of STS and IAM has one more element around it
+                text = f"<ErrorResponse>{text}</ErrorResponse>"
+            text = f"<?xml version='1.0' encoding='UTF-8'?>{text}"
             return web.Response(text="" if request.method == "HEAD" else text, status=problem.status, headers=headers,
                                 content_type="application/xml")
         message = "Message" if request.path.startswith("/endpoints/") else "message"
@@ -172,11 +189,17 @@ class Server:
             self.log.clear()
         elif what == "remaining":
             return web.json_response(await asyncio.get_running_loop().run_in_executor(None, self._remaining))
+        elif what == "bucket":
+            await asyncio.get_running_loop().run_in_executor(None, self._create_bucket, data["name"])
         elif what == "foreign-bucket":
             self.objects.add_foreign(data["name"])
         else:
             return web.json_response({"unknown": what}, status=404)
         return web.json_response({})
+
+    def _create_bucket(self, name: str) -> None:
+        if name not in {bucket["Name"] for bucket in self.s3().list_buckets()["Buckets"]}:
+            self.s3().create_bucket(Bucket=name)
 
     def _remaining(self) -> dict[str, list[str]]:
         endpoints = self.store.items["Endpoint"]
@@ -195,6 +218,17 @@ class Server:
             uploads = s3.list_multipart_uploads(Bucket=bucket["Name"]).get("Uploads", ())
             staged += [f"s3://{bucket['Name']}/{u['Key']} (upload in progress)" for u in uploads]
         return {**left, "objects": staged}
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    """The members of a request in AWS's JSON protocol."""
+    try:
+        data = json.loads(body or b"{}")
+    except ValueError as problem:
+        raise ServiceError("SerializationException", f"the body must be JSON, got {body[:100]!r}: {problem}") from None
+    if not isinstance(data, dict):
+        raise ServiceError("SerializationException", f"the body must be a JSON object, got {body[:100]!r}")
+    return data
 
 
 def _ids() -> dict[str, str]:

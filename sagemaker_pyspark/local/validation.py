@@ -5,7 +5,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["ServiceError", "check"]
+__all__ = ["ServiceError", "check", "unsupported"]
 
 
 class ServiceError(Exception):
@@ -14,6 +14,12 @@ class ServiceError(Exception):
     def __init__(self, code: str, message: str, status: int = 400, **extra: Any):
         super().__init__(message)
         self.code, self.message, self.status, self.extra = code, message, status, extra
+
+
+def unsupported(what: str, got: Any, takes: str) -> ServiceError:
+    """What AWS would take and the local SageMaker must not pretend to have done."""
+    return ServiceError("ValidationException", f"{what} must be {takes} on the local SageMaker, got {str(got)[:200]!r}: "
+                        "anything else is not supported by the local SageMaker, only by AWS.")
 
 
 @lru_cache(maxsize=1)
@@ -55,10 +61,16 @@ def _walk(shape: Any, value: Any, path: str, problems: list[str]) -> None:
             elif member is not None:
                 _walk(shape.members[name], member, f"{path}.{_lower(name)}".strip("."), problems)
     elif kind == "list":
+        if not isinstance(value, list):
+            problems.append(_problem(value, where, "Member must be a list"))
+            return
         _bounds(shape, len(value), value, where, problems, "length")
         for at, member in enumerate(value):
             _walk(shape.member, member, f"{path}.{at + 1}.member", problems)
     elif kind == "map":
+        if not isinstance(value, dict):
+            problems.append(_problem(value, where, "Member must be a map"))
+            return
         _bounds(shape, len(value), value, where, problems, "length")
         for key, member in value.items():
             _walk(shape.key, key, f"{path}.{key}", problems)
