@@ -60,6 +60,10 @@ class Control:
         if not image or self.images.command(image, "train") is None:
             raise ServiceError("ValidationException", f"Cannot find the image {image!r} on the local SageMaker: map it "
                                "with local.SageMaker(images={image: command}).")
+        for channel in request.get("InputDataConfig") or ():
+            kind = channel["DataSource"].get("S3DataSource", {}).get("S3DataType", "S3Prefix")
+            if kind not in ("S3Prefix", "ManifestFile"):
+                raise validation.unsupported(f"S3DataType of channel {channel['ChannelName']}", kind, "S3Prefix or ManifestFile")
         item = self.store.add("TrainingJob", request, TrainingJobStatus="InProgress", SecondaryStatus="Starting")
         self.training.start(item)
         return {"TrainingJobArn": item["TrainingJobArn"]}
@@ -81,9 +85,7 @@ class Control:
         return {}
 
     def _create_transform_job(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.store.get("Model", request["ModelName"])
-        if request.get("DataProcessing", {}).get("JoinSource", "None") != "None":
-            raise ServiceError("ValidationException", "The local SageMaker does not join input and output.")
+        transforms.check(request, self.store.get("Model", request["ModelName"]))
         item = self.store.add("TransformJob", request, TransformJobStatus="InProgress")
         self.transform.start(item)
         return {"TransformJobArn": item["TransformJobArn"]}
