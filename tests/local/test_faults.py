@@ -5,7 +5,7 @@ import urllib.request
 
 import botocore.exceptions
 import pytest
-from clients import client, code_of, endpoint, model, refused
+from clients import client, code_of, endpoint, model, refused, until
 
 from sagemaker_pyspark import errors
 
@@ -65,7 +65,7 @@ def test_a_body_over_the_limit(aws, served):
 
 
 def test_more_requests_at_a_time_than_allowed_are_throttled(aws, served):
-    aws.faults.add("InvokeEndpoint", latency=0.3)
+    aws.faults.add("InvokeEndpoint", latency=1.0)  # long enough for all five to arrive
     aws.faults.add("InvokeEndpoint", over_concurrency=2)
 
     def one(_):
@@ -87,10 +87,14 @@ def test_a_request_that_hangs_is_under_way_until_its_client_gives_up(aws, served
     with pytest.raises(OSError):
         urllib.request.urlopen(request, timeout=0.5)
     assert [r["status"] for r in aws.requests if r["operation"] == "InvokeEndpoint"] == [0]
-    import time
 
-    time.sleep(0.3)
-    assert invoke(served) == b"1.0\n"
+    def free():
+        try:
+            return invoke(served)
+        except botocore.exceptions.ClientError as problem:
+            assert problem.response["Error"]["Code"] == "ServiceUnavailable"
+
+    assert until(free) == b"1.0\n"
 
 
 def test_a_fault_that_does_not_exist_is_refused(aws):
