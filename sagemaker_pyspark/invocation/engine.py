@@ -67,25 +67,36 @@ def invoke(arrays: Iterator[pa.Array], send: Send, decode: Decode, body: Callabl
         can be blamed for (credentials, a missing endpoint, an endpoint that answers nothing at all).
     """
     run = _Run(send, decode, body, options, schema, metrics or Metrics())
-    window: deque[Future[list[pa.RecordBatch]]] = deque()
-    # Twice the concurrency: finished answers may wait behind a slow one, but not without bound.
-    most = 2 * options.max_concurrency
+    window: deque[tuple[Future[list[pa.RecordBatch]], int]] = deque()
+    waiting = 0
     pool = ThreadPoolExecutor(options.max_concurrency, thread_name_prefix="invoke")
     cut = requests(arrays, options)
     try:
         more = True
         while more or window:
-            while more and len(window) < most:
+            while more and _room(len(window), waiting, options):
                 request = next(cut, None)
                 if request is None:
                     more = False
                 else:
-                    window.append(pool.submit(run.answer, request))
+                    window.append((pool.submit(run.answer, request), len(request.data)))
+                    waiting += len(request.data)
             if window:
-                yield from window.popleft().result()
+                first, size = window.popleft()
+                yield from first.result()
+                waiting -= size
     finally:
         run.stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
+        if run.pool is not None:
+            run.pool.close()
+
+
+def _room(window: int, waiting_bytes: int, options: Options) -> bool:
+    """Whether one more request may be cut. Finished answers wait behind a slow one, so that it does not idle the others;
+    small requests may be many, large ones only twice those in flight."""
+    many = 16 if waiting_bytes < options.window_bytes else 2
+    return window < many * options.max_concurrency
 
 
 class _Run:
@@ -99,13 +110,23 @@ class _Run:
         self.pool = TokenPool(options.pool_directory, options.pool_size) if options.pool_size else None
         self.budget = retry.Budget(options.retry_budget)
         self.rng = random.Random()
-        self.failed_in_a_row = 0
+        self.most_rows = options.max_request_rows  # less once the endpoint could not take so many
+        self.failed_in_a_row = self.slow_in_a_row = 0
         self.cause: BaseException | None = None  # of the stop: what the other threads' ends are blamed on
 
-    def answer(self, request: Request) -> list[pa.RecordBatch]:
-        """Answers of one request, in one or more batches."""
+    def answer(self, request: Request, tries: int | None = None) -> list[pa.RecordBatch]:
+        """Answers of one request, in one or more batches.
+
+        Parameters
+        ----------
+        tries : int, optional
+            Tries for faults other than throttling; halves of a request that has used up its own get two.
+        """
         if request.unsendable is not None:
             return [self._error_rows(request, errors.InvocationError(request.unsendable, code="NotSent"), 0)]
+        if request.rows > self.most_rows:  # learned since this request was cut
+            return self._halves(request, tries)
+        most = tries or self.options.max_attempts
         attempts = throttles = 0
         while True:
             started = time.monotonic()
@@ -115,64 +136,99 @@ class _Run:
                 if self.cause is not None:
                     raise self.cause from None
                 kind = retry.classify(problem)
-                attempts += 1
                 if kind == retry.THROTTLED:
                     throttles += 1
                     self.metrics.add(throttles=1)
                     self.limiter.throttled(time.monotonic() - started)
-                again = self._again(kind, request, attempts - throttles, throttles)
-                if again == "split":
-                    self.metrics.add(halvings=1)
-                    left, right = request.halves()
-                    return [*self.answer(left), *self.answer(right)]
-                if again == "retry":
+                else:
+                    attempts += 1
+                decision = self._decide(kind, request, attempts, throttles, most)
+                if decision == "split":
+                    return self._halves(request, 2 if kind == retry.RETRY else tries)
+                if decision == "retry":
                     self.metrics.add(retries=1)
-                    self.stop.wait(retry.pause_seconds(self.options, attempts, problem, self.rng))
+                    self.stop.wait(retry.pause_seconds(
+                        self.options, throttles if kind == retry.THROTTLED else attempts, problem, self.rng))
                     if not self.stop.is_set():
                         continue
-                return [self._failed(request, problem, kind, attempts)]
-            self.failed_in_a_row = 0
+                return [self._failed(request, problem, kind, attempts + throttles)]
+            self.failed_in_a_row = self.slow_in_a_row = 0
             self.budget.earn()
             self.limiter.succeeded()
-            return [self._with_error_column(batch)]
+            return [batch]
+
+    def _halves(self, request: Request, tries: int | None) -> list[pa.RecordBatch]:
+        self.metrics.add(halvings=1)
+        left, right = request.halves()
+        return [*self.answer(left, tries), *self.answer(right, tries)]
 
     def _once(self, request: Request) -> pa.RecordBatch:
-        token = self.pool.token(self.stop) if self.pool is not None else contextlib.nullcontext()
-        with self.limiter.slot(self.stop), token:
+        with self.limiter.slot(self.stop), self._token():
             if self.stop.is_set():
                 raise errors.InvocationError("stopped", code="Stopped")
             self.metrics.add(requests=1, bytes_sent=len(request.data))
             started = time.monotonic()
             answer = self.send(self.body(request.data), request.rows)
-            self.metrics.latency(time.monotonic() - started)
-        batch = self.decode(answer.body, answer.content_type, request.rows)
-        if batch.num_rows != request.rows:
-            raise errors.RowCountMismatch(
-                f"the answer must have {request.rows} rows, as its request had; it has {batch.num_rows}. The container "
-                "drops or splits rows, or the response deserializer does not fit its answer", code="RowCountMismatch",
-                rows_sent=request.rows, rows_received=batch.num_rows, request_id=answer.request_id)
+            seconds = time.monotonic() - started
+        self.metrics.latency(seconds)
+        self.limiter.took(seconds)
+        batch = self._decoded(answer, request)
         self.metrics.add(rows=request.rows, bytes_received=len(answer.body))
         return batch
 
-    def _again(self, kind: str, request: Request, attempts: int, throttles: int) -> str:
+    def _token(self) -> Any:
+        return self.pool.token(self.stop) if self.pool is not None else contextlib.nullcontext()
+
+    def _decoded(self, answer: Answer, request: Request) -> pa.RecordBatch:
+        """The answer's rows, as many as were sent and typed as promised."""
+        try:
+            batch = self.decode(answer.body, answer.content_type, request.rows)
+            if len(batch.schema) != len(self.schema):
+                raise errors.UnexpectedResponse(
+                    f"decode must give {len(self.schema)} columns, as the deserializer's fields say, got {len(batch.schema)}")
+            if batch.num_rows == request.rows:
+                return self._typed(batch)
+        except errors.SageMakerError:
+            raise
+        except Exception as problem:  # of a codec of the user's, or of Arrow
+            raise errors.UnexpectedResponse(
+                f"the answer could not be decoded: {type(problem).__name__}: {problem}; it began with "
+                f"{bytes(answer.body[:60])!r}", request_id=answer.request_id) from problem
+        raise errors.RowCountMismatch(
+            f"the answer must have {request.rows} rows, as its request had; it has {batch.num_rows}. The container "
+            "drops or splits rows, or the response deserializer does not fit its answer", code="RowCountMismatch",
+            rows_sent=request.rows, rows_received=batch.num_rows, request_id=answer.request_id)
+
+    def _decide(self, kind: str, request: Request, attempts: int, throttles: int, most: int) -> str:
         """'split', 'retry' or 'fail'."""
-        options = self.options
-        if kind == retry.SPLIT:
-            if request.rows > 1:
+        column = self.options.on_error == "column"
+        several = request.rows > 1
+        if kind == retry.THROTTLED:  # being told to wait is no failure and costs no budget
+            return "retry" if throttles < self.options.max_throttles else "fail"
+        if kind == retry.TOO_LARGE:
+            if several:
+                self.most_rows = min(self.most_rows, max(1, request.rows // 2))
+            return "split" if several else "fail"
+        if kind == retry.SLOW:
+            self.slow_in_a_row += 1
+            if self.slow_in_a_row >= 2 * self.options.give_up_after:
+                return "fail"
+            if several:
+                self.most_rows = min(self.most_rows, max(1, request.rows // 2))
                 return "split"
-            kind = retry.RETRY  # one row that is too slow may be luckier next time; one that is too large is not
-            attempts = max(attempts, options.max_attempts - 2)
-        if kind == retry.ROW:
-            return "split" if options.on_error == "column" and request.rows > 1 else "fail"
-        if kind == retry.FATAL:
-            return "fail"
-        left = throttles < options.max_throttles if kind == retry.THROTTLED else attempts < options.max_attempts
-        return "retry" if left and self.budget.spend() else "fail"
+            most = min(most, 3)
+        if kind in (retry.RETRY, retry.SLOW):
+            if attempts < most and self.budget.spend():
+                return "retry"
+            # A row that makes the container fail looks like a container that fails: its neighbours are worth another try.
+            return "split" if column and several else "fail"
+        return "split" if kind == retry.ROW and column and several else "fail"
 
     def _failed(self, request: Request, problem: BaseException, kind: str, attempts: int) -> pa.RecordBatch:
         self.metrics.add(failures=1)
-        self.failed_in_a_row += kind != retry.ROW
-        broken = self.failed_in_a_row >= self.options.give_up_after
+        self.failed_in_a_row += kind not in (retry.ROW, retry.TOO_LARGE)
+        broken = (self.failed_in_a_row >= self.options.give_up_after
+                  or self.slow_in_a_row >= 2 * self.options.give_up_after)
         if self.options.on_error == "raise" or kind == retry.FATAL or broken:
             self.cause = self.cause or self._described(request, problem, attempts, broken)
             self.stop.set()
@@ -181,7 +237,8 @@ class _Run:
 
     def _described(self, request: Request, problem: BaseException, attempts: int, broken: bool) -> BaseException:
         where = f"rows {request.first} to {request.first + request.rows - 1} of a partition"
-        why = f"{self.failed_in_a_row} requests in a row failed, so it is the endpoint and not a row. " if broken else ""
+        why = (f"{max(self.failed_in_a_row, self.slow_in_a_row)} requests in a row failed, so it is the endpoint and not a row. "
+               if broken else "")
         details = dict(getattr(problem, "details", {}))
         details["attempts"] = attempts
         telling = (errors.RowCountMismatch, errors.CodecError, errors.AccessDenied, errors.ExpiredCredentials, errors.NotFound)
@@ -197,7 +254,7 @@ class _Run:
         return pa.RecordBatch.from_arrays([*columns, pa.array([error] * request.rows, ERROR_TYPE)],
                                           [*self.schema.names, "error"])
 
-    def _with_error_column(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _typed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = [column if column.type == field.type else column.cast(field.type)
                    for column, field in zip(batch.columns, self.schema)]
         if self.options.on_error != "column":

@@ -15,16 +15,17 @@ __all__ = ["Adaptive", "TokenPool"]
 class Adaptive:
     """A limit that finds what the endpoint bears.
 
-    It begins at one and doubles per round trip until the first throttle, then adds one per round trip; a throttle takes
-    off three tenths, at most once per round trip. Without ``adaptive`` it stays at the ceiling.
+    It begins at two and doubles per round trip until the first throttle, then adds one per round trip; a throttle takes
+    off a fifth, at most once per round trip. Without ``adaptive`` it stays at the ceiling.
     """
 
     def __init__(self, ceiling: int, adaptive: bool = True):
         self._ceiling, self._adaptive = ceiling, adaptive
-        self.limit = 1.0 if adaptive else float(ceiling)
+        self.limit = float(min(2, ceiling)) if adaptive else float(ceiling)
         self.peak = self._in_flight = 0
         self._throttled = False
         self._quiet_until = 0.0
+        self._round_trip = 0.0
         self._changed = threading.Condition()
 
     @contextlib.contextmanager
@@ -42,29 +43,35 @@ class Adaptive:
                 self._in_flight -= 1
                 self._changed.notify()
 
+    def took(self, seconds: float) -> None:
+        """Tell how long an answer took."""
+        self._round_trip += 0.2 * (seconds - self._round_trip) if self._round_trip else seconds
+
     def succeeded(self) -> None:
         if not self._adaptive:
             return
         with self._changed:
+            before = int(self.limit)
             self.limit = min(self._ceiling, self.limit + (1.0 / self.limit if self._throttled else 1.0))
-            self._changed.notify_all()
+            self._changed.notify(int(self.limit) - before)
 
-    def throttled(self, round_trip_seconds: float) -> None:
+    def throttled(self, seconds: float = 0.0) -> None:
+        """Tell that a request was throttled. A refusal comes faster than an answer, so the round trip is the answers'."""
         if not self._adaptive:
             return
         now = time.monotonic()
         with self._changed:
             self._throttled = True
             if now >= self._quiet_until:
-                self.limit = max(1.0, self.limit * 0.7)
-                self._quiet_until = now + round_trip_seconds
+                self.limit = max(1.0, self.limit * 0.8)
+                self._quiet_until = now + max(seconds, self._round_trip)
 
 
 class TokenPool:
     """``size`` tokens shared by processes of one machine, as locks on files.
 
-    The operating system releases a lock when its process dies, so a killed worker never keeps a token. Each holder keeps
-    its token while it has work, so that handing over costs nothing.
+    The operating system releases a lock when its process dies, so a killed worker never keeps a token. Within a process
+    a token goes from thread to thread without the operating system; now and then it is let go, for the others' sake.
 
     Parameters
     ----------
@@ -73,8 +80,16 @@ class TokenPool:
     size : int
     """
 
+    #: How long a process may pass a token on before the others get a chance at it.
+    KEEP_SECONDS = 0.2
+
     def __init__(self, directory: str, size: int):
         self._directory, self._size = directory, size
+        self._changed = threading.Condition()
+        self._files: dict[int, int] = {}
+        self._taken: dict[int, float] = {}  # token: when its lock was taken
+        self._idle: list[int] = []  # locked, passed on to the next thread
+        self._waiting = 0
 
     @contextlib.contextmanager
     def token(self, stop: threading.Event) -> Iterator[None]:
@@ -84,22 +99,59 @@ class TokenPool:
             yield
         finally:
             if held is not None:
-                os.close(held)
+                self._release(held)
+
+    def close(self) -> None:
+        """Let go of every lock."""
+        with self._changed:
+            for file in self._files.values():
+                os.close(file)
+            self._files.clear()
+            self._taken.clear()
+            self._idle.clear()
 
     def _acquire(self, stop: threading.Event) -> int | None:
-        while not stop.is_set():
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            start = random.randrange(self._size)
-            for at in range(self._size):
-                path = os.path.join(self._directory, f"{(start + at) % self._size}.lock")
-                try:
-                    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                except FileNotFoundError:  # the directory was removed under us
-                    break
-                try:
-                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return held
-                except OSError:
-                    os.close(held)
-            stop.wait(random.uniform(0.001, 0.01))
+        with self._changed:
+            self._waiting += 1
+            try:
+                while not stop.is_set():
+                    if self._idle:
+                        return self._idle.pop()
+                    locked = self._lock()
+                    if locked is not None:
+                        return locked
+                    # Another process's release is seen by looking; one of ours wakes this up.
+                    self._changed.wait(random.uniform(0.0005, 0.002))
+                return None
+            finally:
+                self._waiting -= 1
+
+    def _release(self, token: int) -> None:
+        with self._changed:
+            if token not in self._taken:  # closed meanwhile
+                return
+            if self._waiting and time.monotonic() - self._taken[token] < self.KEEP_SECONDS:
+                self._idle.append(token)
+            else:
+                del self._taken[token]
+                fcntl.flock(self._files[token], fcntl.LOCK_UN)
+            self._changed.notify()
+
+    def _lock(self) -> int | None:
+        """A token that nobody has, now ours."""
+        start = random.randrange(self._size)
+        for at in range(self._size):
+            token = (start + at) % self._size
+            if token in self._taken:
+                continue
+            if token not in self._files:
+                os.makedirs(self._directory, mode=0o700, exist_ok=True)
+                self._files[token] = os.open(os.path.join(self._directory, f"{token}.lock"),
+                                             os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(self._files[token], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            self._taken[token] = time.monotonic()
+            return token
         return None

@@ -27,12 +27,16 @@ class Options:
     backoff_seconds, backoff_cap_seconds : float
         Full jitter: a pause is uniform between 0 and ``min(cap, backoff * 2**n)``.
     retry_budget : int
-        Retries a task may have open: each costs one, each answer gives one back. Keeps a dead endpoint from being hammered.
+        Retries a task may have open for faults other than throttling: each costs one, each answer gives one back. Keeps a
+        dead endpoint from being hammered.
     on_error : {"raise", "column"}
     timeout_seconds : float
         Socket read timeout of one request.
     give_up_after : int
-        With ``on_error="column"``: after so many failed requests in a row the endpoint is broken and not the rows.
+        After so many failed rows, or twice as many timeouts, without an answer between them it is the endpoint that is
+        broken and not the rows.
+    window_bytes : int
+        Bytes of requests that may wait for an earlier one's answer, beside those in flight.
     pool_directory : str
         Names the lock files of the job-wide bound.
     pool_size : int
@@ -52,5 +56,6 @@ class Options:
     on_error: str = "raise"
     timeout_seconds: float = 70.0
     give_up_after: int = 20
+    window_bytes: int = 32 * 1024 * 1024
     pool_directory: str = ""
     pool_size: int = 0

@@ -8,7 +8,7 @@ from typing import Any
 from .. import errors
 from .options import Options
 
-__all__ = ["FATAL", "ROW", "RETRY", "SPLIT", "THROTTLED", "Budget", "classify", "pause_seconds"]
+__all__ = ["FATAL", "ROW", "RETRY", "SLOW", "THROTTLED", "TOO_LARGE", "Budget", "classify", "pause_seconds"]
 
 #: Every row would meet the same: wrong credentials, no such endpoint.
 FATAL = "fatal"
@@ -16,8 +16,10 @@ FATAL = "fatal"
 ROW = "row"
 #: A passing fault.
 RETRY = "retry"
-#: The request is too large or too slow: half of it may go through.
-SPLIT = "split"
+#: The request has too many bytes: half of it may go through.
+TOO_LARGE = "too large"
+#: There was no answer in time: half of it may get one.
+SLOW = "slow"
 #: The endpoint asks for fewer requests.
 THROTTLED = "throttled"
 
@@ -38,7 +40,7 @@ def classify(problem: BaseException) -> str:
     if isinstance(problem, (errors.AccessDenied, errors.ExpiredCredentials, errors.NotFound)):
         return FATAL
     if isinstance(problem, errors.Unreachable):
-        return SPLIT if problem.code in ("ReadTimeoutError", "AsyncTimeout") else RETRY
+        return SLOW if problem.code in ("ReadTimeoutError", "AsyncTimeout") else RETRY
     if isinstance(problem, (errors.RowCountMismatch, errors.CodecError)):
         return ROW
     if not isinstance(problem, (errors.AwsError, errors.InvocationError)):
@@ -49,7 +51,7 @@ def classify(problem: BaseException) -> str:
     if code == "ModelNotReadyException" or status == 429:
         return THROTTLED
     if status == 413 or (status == 400 and _about_size(str(problem))):
-        return SPLIT
+        return TOO_LARGE
     if code in _PASSING or status >= 500:
         return RETRY
     if status in (401, 403, 404) or "not found" in str(problem).lower():
@@ -60,7 +62,7 @@ def classify(problem: BaseException) -> str:
 def _container(status: Any) -> str:
     status = int(status or 0)
     if status == 413:
-        return SPLIT
+        return TOO_LARGE
     if status == 429:
         return THROTTLED
     return RETRY if status >= 500 or status == 0 else ROW
@@ -69,12 +71,18 @@ def _container(status: Any) -> str:
 def _about_size(message: str) -> bool:
     text = message.lower()
     return ("body" in text or "payload" in text or "request" in text) and any(
-        word in text for word in ("too large", "less than or equal to", "exceed", "length"))
+        word in text for word in ("too large", "oversize", "less than or equal to", "exceed", "length"))
 
 
-def pause_seconds(options: Options, attempt: int, problem: BaseException, rng: random.Random) -> float:
-    """Full jitter, and never less than the service's Retry-After."""
-    pause = rng.uniform(0, min(options.backoff_cap_seconds, options.backoff_seconds * 2 ** min(attempt, 20)))
+def pause_seconds(options: Options, tries: int, problem: BaseException, rng: random.Random) -> float:
+    """Full jitter, and never less than the service's Retry-After.
+
+    Parameters
+    ----------
+    tries : int
+        How often the request has failed in this way, from 1.
+    """
+    pause = rng.uniform(0, min(options.backoff_cap_seconds, options.backoff_seconds * 2 ** min(tries - 1, 20)))
     try:
         return max(pause, float(getattr(problem, "retry_after", None) or 0))
     except ValueError:

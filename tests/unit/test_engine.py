@@ -77,7 +77,8 @@ def test_whatever_happens_row_i_has_the_answer_of_row_i(sizes, most, threads, se
 
     def flaky(body, rows):
         with lock:
-            fault = rng.choice(FAULTS)() if rng.random() < 0.3 else None
+            # What halving answers is final for one row: too large stays too large, and a timeout is given three tries.
+            fault = rng.choice(FAULTS if rows > 1 else FAULTS[:4])() if rng.random() < 0.3 else None
         if fault:
             raise fault
         return echo(body, rows)
@@ -135,6 +136,118 @@ def test_bisecting_finds_the_refused_rows():
     assert [r["f0"] for i, r in enumerate(rows) if i not in bad] == [i for i in range(40) if i not in bad]
 
 
+def refused(status):
+    return errors.AwsError("no", code="ModelError", http_status=424, original_status=status)
+
+
+def test_a_row_that_breaks_the_container_does_not_cost_its_neighbours():
+    def breaks(body, rows):
+        if {3, 17} & {int(x) for x in bytes(body).split()}:
+            raise refused(500)
+        return echo(body, rows)
+
+    rows = run([records(range(40))], breaks, on_error="column", max_request_rows=20, max_attempts=3)
+    assert {i for i, r in enumerate(rows) if r["error"]} == {3, 17}
+    with pytest.raises(errors.InvocationError, match="rows 0 to 19"):
+        run([records(range(40))], breaks, max_request_rows=20, max_attempts=3)
+
+
+def test_one_row_that_is_too_large_is_not_sent_again():
+    sent = []
+
+    def small_only(body, rows):
+        sent.append(rows)
+        if b"000003" in bytes(body):
+            raise refused(413)
+        return echo(body, rows)
+
+    rows = run([records(range(8))], small_only, on_error="column", max_concurrency=1)
+    assert [i for i, r in enumerate(rows) if r["error"]] == [3] and sent.count(1) <= 4 + 4
+    assert rows[3]["error"]["http_status"] == 413 and rows[3]["error"]["attempts"] == 1
+
+
+def test_what_an_endpoint_cannot_take_is_learned():
+    sizes = []
+
+    def at_most_five(body, rows):
+        sizes.append(rows)
+        if rows > 5:
+            raise errors.Unreachable("late", code="ReadTimeoutError")
+        return echo(body, rows)
+
+    rows = run([records(range(400))], at_most_five, max_request_rows=40, max_concurrency=1)
+    assert [r["f0"] for r in rows] == list(range(400))
+    assert sum(size > 5 for size in sizes) == 3  # 40, 20, 10, and never again
+
+
+def test_an_endpoint_that_never_answers_is_given_up():
+    calls = []
+
+    def hangs(body, rows):
+        calls.append(rows)
+        raise errors.Unreachable("late", code="ReadTimeoutError")
+
+    for mode in ("raise", "column"):
+        calls.clear()
+        with pytest.raises(errors.InvocationError):
+            run([records(range(5000))], hangs, on_error=mode, max_request_rows=1000, give_up_after=10)
+        assert len(calls) <= 2 * 10 + 8
+
+
+def test_throttling_costs_no_retry_budget():
+    throttles = iter(range(50))
+
+    def busy(body, rows):
+        if next(throttles, None) is not None:
+            raise errors.Throttled("slow", code="ThrottlingException")
+        return echo(body, rows)
+
+    assert len(run([records(range(4))], busy, retry_budget=1, max_attempts=1)) == 4
+
+
+@pytest.mark.parametrize("decoded", [
+    lambda rows: pa.RecordBatch.from_pydict({"f0": ["x"] * rows}),  # not a number
+    lambda rows: pa.RecordBatch.from_pydict({"a": [1] * rows, "b": [1] * rows}),  # a column too many
+    lambda rows: 1 / 0])
+def test_an_answer_that_cannot_be_decoded_has_a_type_of_ours(decoded):
+    def attempt(mode):
+        batches = invoke(iter([records(range(5))]), echo, lambda body, kind, rows: decoded(rows), bytes,
+                         Options(on_error=mode, **FAST), SCHEMA)
+        return [row for batch in batches for row in batch.to_pylist()]
+
+    with pytest.raises(errors.UnexpectedResponse, match="rows 0 to 4"):
+        attempt("raise")
+    assert [row["error"]["code"] for row in attempt("column")] == ["UnexpectedResponse"] * 5
+
+
+def test_a_refusal_about_the_size_is_halved():
+    for message in ("Request 9f has oversize body.", "Member must have length less than or equal to 6291456 at 'body'"):
+        problem = errors.AwsError(message, code="ValidationError", http_status=400)
+
+        def small(body, rows, problem=problem):
+            if rows > 2:
+                raise problem
+            return echo(body, rows)
+
+        assert len(run([records(range(9))], small)) == 9
+
+
+def test_a_slow_answer_does_not_idle_the_others():
+    """One request takes long; the others are sent meanwhile, up to the window."""
+    gate, sent = threading.Event(), []
+
+    def first_waits(body, rows):
+        sent.append(bytes(body)[:6])
+        if bytes(body).startswith(b"000000"):
+            assert gate.wait(20)
+        elif len(sent) == 30:
+            gate.set()
+        return echo(body, rows)
+
+    rows = run([records(range(40))], first_waits, max_request_rows=1, max_concurrency=4, adaptive=False)
+    assert [r["f0"] for r in rows] == list(range(40))
+
+
 @pytest.mark.parametrize("by", [-1, 1])
 def test_another_number_of_rows_is_always_an_error(by):
     def wrong(body, rows):
@@ -156,7 +269,7 @@ def test_a_dead_endpoint_is_given_up_also_with_an_error_column():
 
 
 def test_memory_is_bounded_and_threads_end():
-    live, peak, pulled = 0, 0, 0
+    pulled = 0
     before = threading.active_count()
 
     def arrays():
@@ -167,9 +280,14 @@ def test_memory_is_bounded_and_threads_end():
 
     stream = invoke(arrays(), echo, decode, bytes, Options(max_request_rows=10, max_concurrency=4), SCHEMA)
     next(stream)
-    assert pulled <= 2 * 4 + 2
+    assert pulled <= 16 * 4 + 2
     stream.close()
-    assert threading.active_count() == before and live == peak == 0
+    assert threading.active_count() == before
+    pulled = 0
+    stream = invoke(arrays(), echo, decode, bytes, Options(max_request_rows=10, max_concurrency=4, window_bytes=70), SCHEMA)
+    next(stream)
+    assert pulled <= 2 * 4 + 2  # large requests: no more of them than it takes
+    stream.close()
 
 
 def test_throughput_with_latency():
@@ -188,9 +306,11 @@ def test_the_adaptive_limit_grows_and_shrinks():
     for _ in range(40):
         limit.succeeded()
     assert limit.limit == 16
-    limit.throttled(0.0)
-    limit.throttled(0.0)
-    assert 7 < limit.limit < 8
+    limit.took(60.0)
+    limit.throttled(0.001)
+    limit.throttled(0.001)  # of the same round trip, however fast the refusal came
+    assert limit.limit == 16 * 0.8
+    limit = Adaptive(16)
     for _ in range(100):
         limit.throttled(0.0)
     assert limit.limit == 1
@@ -218,10 +338,10 @@ def test_tokens_are_shared_and_come_back(tmp_path):
     def die():
         import os
 
-        held = TokenPool(str(tmp_path / "pool"), 2)._acquire(threading.Event())
-        assert held
+        assert TokenPool(str(tmp_path / "pool"), 2)._acquire(threading.Event()) is not None
         os._exit(9)  # without giving the token back
 
+    pool.close()
     for _ in range(3):
         child = multiprocessing.get_context("fork").Process(target=die)
         child.start()
