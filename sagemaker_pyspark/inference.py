@@ -20,7 +20,8 @@ from . import columns, errors
 from .codecs.responses import arrow_type
 from .invocation.engine import Answer, invoke
 from .invocation.options import Options
-from .session import Session, translated
+from .invoker import Invoker
+from .session import Session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -48,25 +49,24 @@ class Target:
 
     def sender(self) -> Callable[[Any, int], Answer]:
         """A function that sends one body; built in the worker, around this process's client."""
+        invoker = self._invoker()
 
         def send(body: Any, rows: int) -> Answer:
+            nonlocal invoker
             body = body if isinstance(body, bytes) else bytes(body)
             try:
-                return self._send(body)
+                return Answer(*invoker(body))
             except errors.ExpiredCredentials:
                 # A long job outlives its credentials: the next client asks for fresh ones. A second refusal is final.
                 self.session.forget("sagemaker-runtime")
-                return self._send(body)
+                invoker = self._invoker()
+                return Answer(*invoker(body))
 
         return send
 
-    def _send(self, body: bytes) -> Answer:
-        client = self.session.client("sagemaker-runtime", max_pool_connections=max(10, self.max_connections),
-                                     read_timeout=self.timeout_seconds)
-        with translated("sagemaker-runtime.invoke_endpoint"):
-            answer = client.invoke_endpoint(EndpointName=self.endpoint_name, ContentType=self.content_type,
-                                            Accept=self.accept, Body=body)
-            return Answer(answer["Body"].read(), answer.get("ContentType"), answer["ResponseMetadata"].get("RequestId"))
+    def _invoker(self) -> Invoker:
+        return Invoker(self.session, self.endpoint_name, self.content_type, self.accept, self.max_connections,
+                       self.timeout_seconds)
 
 
 class Scorer:
