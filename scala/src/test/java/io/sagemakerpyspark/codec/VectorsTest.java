@@ -1,87 +1,120 @@
 package io.sagemakerpyspark.codec;
 
 import static org.junit.Assert.assertArrayEquals;
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertNull;
+import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
 import java.io.ByteArrayOutputStream;
 import java.io.File;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import org.apache.spark.ml.linalg.DenseMatrix;
 import org.apache.spark.ml.linalg.DenseVector;
+import org.apache.spark.ml.linalg.Matrix;
 import org.apache.spark.ml.linalg.SparseMatrix;
 import org.apache.spark.ml.linalg.SparseVector;
 import org.junit.Test;
 
-/** Every row of proto/vectors, to the bytes that 1.4.5 wrote. */
+/** Every row of proto/vectors, to the bytes that 1.4.5 wrote and back; what a reader must refuse, and what it must take. */
 public class VectorsTest {
-  private static final File FOLDER = new File("../proto/vectors");
 
   @Test
   public void everyVectorIsTheSameBytes() throws Exception {
-    int cases = 0;
-    for (File file : FOLDER.listFiles((dir, name) -> name.endsWith(".json"))) {
-      String json = new String(Files.readAllBytes(file.toPath()), StandardCharsets.UTF_8);
+    for (File file : Cases.files("", ".json", 11)) {
       ByteArrayOutputStream out = new ByteArrayOutputStream();
-      // Each row begins with its label; the files are written by us and always in this form.
-      String[] rows = json.substring(json.indexOf("\"rows\"")).split("\"label\"\\s*:");
-      for (int at = 1; at < rows.length; at++) {
-        out.write(encode(rows[at]));
+      for (Cases.Row row : Cases.rows(file)) {
+        out.write(row.label == null ? new RecordIOUdf().call(row.features) : new LabeledRecordIOUdf().call(row.features, row.label));
       }
-      byte[] expected = Files.readAllBytes(new File(FOLDER, file.getName().replace(".json", ".bin")).toPath());
-      assertArrayEquals(file.getName(), expected, out.toByteArray());
-      cases++;
+      assertArrayEquals(file.getName(), Cases.bytes(file), out.toByteArray());
     }
-    assertTrue("vectors found: " + cases, cases >= 11);
   }
 
-  private static byte[] encode(String row) {
-    Matcher label = Pattern.compile("^\\s*(null|\"([0-9a-f]{16})\")").matcher(row);
-    assertTrue(label.find());
-    Double value = label.group(2) == null ? null : number(label.group(2));
-    Object features;
-    if (row.contains("\"dense\"")) {
-      features = new DenseVector(numbers(row, "dense"));
-    } else if (row.contains("\"sparse\"")) {
-      features = new SparseVector(ints(row, "size")[0], ints(row, "indices"), numbers(row, "values"));
-    } else if (row.contains("\"dense_matrix\"")) {
-      features = new DenseMatrix(ints(row, "rows")[0], ints(row, "cols")[0], numbers(row, "column_major_values"), false);
+  @Test
+  public void everyVectorReadsBack() throws Exception {
+    for (File file : Cases.files("", ".json", 11)) {
+      List<Cases.Row> rows = Cases.rows(file);
+      try (RecordReader reader = new RecordReader(Cases.bytes(file))) {
+        for (Cases.Row row : rows) {
+          assertTrue(file.getName(), reader.next());
+          check(file.getName(), row, reader.record());
+        }
+        assertFalse(file.getName(), reader.next());
+      }
+    }
+  }
+
+  private static void check(String name, Cases.Row row, RecordMessage record) {
+    Tensor tensor = record.features.get("values");
+    assertEquals(name, Collections.singleton("values"), record.features.keySet());
+    assertEquals(name, "float32", tensor.kind);
+    assertNull(name, record.uid);
+    double[] values;
+    long[] keys = null;
+    long[] shape = null;
+    if (row.features instanceof DenseVector) {
+      values = ((DenseVector) row.features).values();
+    } else if (row.features instanceof SparseVector) {
+      SparseVector v = (SparseVector) row.features;
+      values = v.values();
+      keys = new long[values.length];
+      for (int i = 0; i < keys.length; i++) {
+        keys[i] = v.indices()[i];
+      }
+      shape = new long[] {v.size()};
     } else {
-      features = new SparseMatrix(ints(row, "rows")[0], ints(row, "cols")[0], ints(row, "colPtrs"), ints(row, "rowIndices"),
-          numbers(row, "values"), false);
+      Matrix m = (Matrix) row.features;
+      shape = new long[] {m.numRows(), m.numCols()};
+      boolean sparse = m instanceof SparseMatrix;
+      values = sparse ? ((SparseMatrix) m).values() : m.transpose().toArray();
+      keys = sparse ? keys((SparseMatrix) m) : null;
     }
-    return value == null ? new RecordIOUdf().call(features) : new LabeledRecordIOUdf().call(features, value);
-  }
-
-  private static double number(String hex) {
-    return Double.longBitsToDouble(Long.parseUnsignedLong(hex, 16));
-  }
-
-  private static String part(String row, String name) {
-    Matcher found = Pattern.compile("\"" + name + "\"\\s*:\\s*(\\[[^\\]]*\\]|[0-9]+)").matcher(row);
-    assertTrue(name + " in " + row, found.find());
-    return found.group(1);
-  }
-
-  private static double[] numbers(String row, String name) {
-    List<Double> made = new ArrayList<>();
-    Matcher each = Pattern.compile("\"([0-9a-f]{16})\"").matcher(part(row, name));
-    while (each.find()) {
-      made.add(number(each.group(1)));
+    assertArrayEquals(name, Numbers.bits(Numbers.float32(values)), Numbers.bits(tensor.values));
+    assertArrayEquals(name, keys == null || keys.length == 0 ? null : keys, tensor.keys);
+    assertArrayEquals(name, shape, tensor.shape);
+    if (row.label == null) {
+      assertTrue(name, record.label.isEmpty());
+    } else {
+      assertArrayEquals(name, Numbers.bits(Numbers.float32(row.label)), Numbers.bits(record.label.get("values").values));
     }
-    return made.stream().mapToDouble(d -> d).toArray();
   }
 
-  private static int[] ints(String row, String name) {
-    List<Integer> made = new ArrayList<>();
-    Matcher each = Pattern.compile("[0-9]+").matcher(part(row, name));
-    while (each.find()) {
-      made.add(Integer.parseInt(each.group()));
+  private static long[] keys(SparseMatrix m) {
+    long[] keys = new long[m.values().length];
+    for (int col = 0; col < m.numCols(); col++) {
+      for (int at = m.colPtrs()[col]; at < m.colPtrs()[col + 1]; at++) {
+        keys[at] = (long) m.rowIndices()[at] * m.numCols() + col;
+      }
     }
-    return made.stream().mapToInt(i -> i).toArray();
+    return keys;
+  }
+
+  @Test
+  public void whatMustBeRefusedIs() throws Exception {
+    for (File file : Cases.files("refused", ".bin", 12)) {
+      IllegalArgumentException problem = assertThrows(file.getName(), IllegalArgumentException.class, () -> {
+        try (RecordReader reader = new RecordReader(Files.readAllBytes(file.toPath()))) {
+          while (reader.next()) {
+            reader.record();
+          }
+        }
+      });
+      assertTrue(problem.getMessage(), problem.getMessage().contains("offset"));
+    }
+  }
+
+  @Test
+  public void whatMustBeTakenIs() throws Exception {
+    for (File file : Cases.files("read", ".json", 6)) {
+      StringBuilder found = new StringBuilder("[");
+      try (RecordReader reader = new RecordReader(Cases.bytes(file))) {
+        while (reader.next()) {
+          found.append(found.length() > 1 ? "," : "").append(Json.of(reader.record()));
+        }
+      }
+      assertEquals(file.getName(), Json.normal(Cases.text(file)), Json.normal(found + "]"));
+    }
   }
 }
