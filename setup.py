@@ -20,8 +20,7 @@ class BuildWithJar(build_py):
 
 
 def build_jar():
-    sources = [*HERE.glob("scala/**/*.java"), HERE / "scala" / "pom.xml"]
-    sources = [path for path in sources if path.exists() and "target" not in path.parts]
+    sources = [path for path in [*HERE.glob("scala/src/**/*.java"), HERE / "scala" / "pom.xml"] if path.exists()]
     if not sources or shutil.which("mvn") is None:
         return
     if JAR.exists() and JAR.stat().st_mtime >= max(path.stat().st_mtime for path in sources):

@@ -7,7 +7,7 @@ import java.nio.ByteOrder;
  * One row as a RecordIO frame around Amazon's Record message; see proto/FORMAT.md. Sizes are worked out first, so that each row
  * is one exact array and no byte is written twice.
  */
-final class RecordWriter {
+public final class RecordWriter {
   static final int MAGIC = 0xCED7230A;
   /** The upper three bits of the length word are a continuation flag, so a payload stays below 2^29 bytes. */
   static final long MAX_PAYLOAD = (1L << 29) - 1;
@@ -16,6 +16,46 @@ final class RecordWriter {
   private static final byte[] LABEL = {0x12, 0x12, 0x0a, 6, 'v', 'a', 'l', 'u', 'e', 's', 0x12, 8, 0x12, 6, 0x0a, 4};
 
   private RecordWriter() {}
+
+  /** A dense vector or an array; {@code label} may be null, here and below. */
+  public static byte[] dense(double[] values, Double label) {
+    return write(values, null, null, label);
+  }
+
+  /** A sparse vector. */
+  public static byte[] sparse(int size, int[] indices, double[] values, Double label) {
+    long[] keys = new long[indices.length];
+    for (int i = 0; i < keys.length; i++) {
+      keys[i] = indices[i];
+    }
+    return write(values, keys, new long[] {size}, label);
+  }
+
+  /** Dense matrices in row-major order. */
+  public static byte[] denseMatrix(int rows, int cols, double[] values, boolean transposed, Double label) {
+    double[] ordered = values;
+    if (!transposed) {
+      ordered = new double[values.length];
+      for (int row = 0; row < rows; row++) {
+        for (int col = 0; col < cols; col++) {
+          ordered[row * cols + col] = values[col * rows + row];
+        }
+      }
+    }
+    return write(ordered, null, new long[] {rows, cols}, label);
+  }
+
+  /** Sparse matrices keep the order of their values; a key is row * columns + column. */
+  public static byte[] sparseMatrix(int rows, int cols, int[] pointers, int[] minor, double[] values, boolean transposed,
+      Double label) {
+    long[] keys = new long[values.length];
+    for (int major = 0; major + 1 < pointers.length; major++) {
+      for (int at = pointers[major]; at < pointers[major + 1]; at++) {
+        keys[at] = transposed ? (long) major * cols + minor[at] : (long) minor[at] * cols + major;
+      }
+    }
+    return write(values, keys, new long[] {rows, cols}, label);
+  }
 
   /**
    * @param values tensor values, written as float32

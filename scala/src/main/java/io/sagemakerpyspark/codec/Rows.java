@@ -20,69 +20,36 @@ final class Rows {
 
   static byte[] encode(Object features, Double label) {
     if (features instanceof DenseVector) {
-      return RecordWriter.write(((DenseVector) features).values(), null, null, label);
+      return RecordWriter.dense(((DenseVector) features).values(), label);
     }
     if (features instanceof SparseVector) {
       SparseVector v = (SparseVector) features;
-      return sparse(v.size(), v.indices(), v.values(), label);
+      return RecordWriter.sparse(v.size(), v.indices(), v.values(), label);
     }
     if (features instanceof DenseMatrix) {
       DenseMatrix m = (DenseMatrix) features;
-      return dense(m.numRows(), m.numCols(), m.values(), m.isTransposed(), label);
+      return RecordWriter.denseMatrix(m.numRows(), m.numCols(), m.values(), m.isTransposed(), label);
     }
     if (features instanceof SparseMatrix) {
       SparseMatrix m = (SparseMatrix) features;
-      return sparse(m.numRows(), m.numCols(), m.colPtrs(), m.rowIndices(), m.values(), m.isTransposed(), label);
+      return RecordWriter.sparseMatrix(m.numRows(), m.numCols(), m.colPtrs(), m.rowIndices(), m.values(), m.isTransposed(), label);
     }
     switch (features.getClass().getName()) {
       case "org.apache.spark.mllib.linalg.DenseVector":
-        return RecordWriter.write((double[]) get(features, "values"), null, null, label);
+        return RecordWriter.dense((double[]) get(features, "values"), label);
       case "org.apache.spark.mllib.linalg.SparseVector":
-        return sparse((int) get(features, "size"), (int[]) get(features, "indices"), (double[]) get(features, "values"), label);
+        return RecordWriter.sparse((int) get(features, "size"), (int[]) get(features, "indices"),
+            (double[]) get(features, "values"), label);
       case "org.apache.spark.mllib.linalg.DenseMatrix":
-        return dense((int) get(features, "numRows"), (int) get(features, "numCols"), (double[]) get(features, "values"),
-            (boolean) get(features, "isTransposed"), label);
+        return RecordWriter.denseMatrix((int) get(features, "numRows"), (int) get(features, "numCols"),
+            (double[]) get(features, "values"), (boolean) get(features, "isTransposed"), label);
       case "org.apache.spark.mllib.linalg.SparseMatrix":
-        return sparse((int) get(features, "numRows"), (int) get(features, "numCols"), (int[]) get(features, "colPtrs"),
-            (int[]) get(features, "rowIndices"), (double[]) get(features, "values"), (boolean) get(features, "isTransposed"),
-            label);
+        return RecordWriter.sparseMatrix((int) get(features, "numRows"), (int) get(features, "numCols"),
+            (int[]) get(features, "colPtrs"), (int[]) get(features, "rowIndices"), (double[]) get(features, "values"),
+            (boolean) get(features, "isTransposed"), label);
       default:
-        return RecordWriter.write(sequence(features), null, null, label);
+        return RecordWriter.dense(sequence(features), label);
     }
-  }
-
-  private static byte[] sparse(int size, int[] indices, double[] values, Double label) {
-    long[] keys = new long[indices.length];
-    for (int i = 0; i < keys.length; i++) {
-      keys[i] = indices[i];
-    }
-    return RecordWriter.write(values, keys, new long[] {size}, label);
-  }
-
-  /** Dense matrices in row-major order. */
-  private static byte[] dense(int rows, int cols, double[] values, boolean transposed, Double label) {
-    double[] ordered = values;
-    if (!transposed) {
-      ordered = new double[values.length];
-      for (int row = 0; row < rows; row++) {
-        for (int col = 0; col < cols; col++) {
-          ordered[row * cols + col] = values[col * rows + row];
-        }
-      }
-    }
-    return RecordWriter.write(ordered, null, new long[] {rows, cols}, label);
-  }
-
-  /** Sparse matrices keep the order of their values; a key is row * columns + column. */
-  private static byte[] sparse(int rows, int cols, int[] pointers, int[] minor, double[] values, boolean transposed,
-      Double label) {
-    long[] keys = new long[values.length];
-    for (int major = 0; major + 1 < pointers.length; major++) {
-      for (int at = pointers[major]; at < pointers[major + 1]; at++) {
-        keys[at] = transposed ? (long) major * cols + minor[at] : (long) minor[at] * cols + major;
-      }
-    }
-    return RecordWriter.write(values, keys, new long[] {rows, cols}, label);
   }
 
   /** An array column: Scala's WrappedArray (2.12) or ArraySeq (2.13), over primitives where Spark can. */

@@ -26,7 +26,8 @@ public class VectorsTest {
     for (File file : Cases.files("", ".json", 11)) {
       ByteArrayOutputStream out = new ByteArrayOutputStream();
       for (Cases.Row row : Cases.rows(file)) {
-        out.write(row.label == null ? new RecordIOUdf().call(row.features) : new LabeledRecordIOUdf().call(row.features, row.label));
+        out.write(row.label == null ? new RecordIOUdf().call(row.features)
+            : new LabeledRecordIOUdf().call(row.features, row.label));
       }
       assertArrayEquals(file.getName(), Cases.bytes(file), out.toByteArray());
     }
