@@ -37,8 +37,8 @@ class Invoker:
         self._client = session.client("sagemaker-runtime", max_pool_connections=max(10, connections),
                                       read_timeout=timeout_seconds)
         self._arguments = {"EndpointName": endpoint_name, "ContentType": content_type, "Accept": accept}
-        self._signer = getattr(self._client, "_request_signer", None)
-        self._http = getattr(getattr(self._client, "_endpoint", None), "http_session", None)
+        self._signer: Any = getattr(self._client, "_request_signer", None)
+        self._http: Any = getattr(getattr(self._client, "_endpoint", None), "http_session", None)
         self._url = f"{self._client.meta.endpoint_url.rstrip('/')}/endpoints/{quote(endpoint_name, safe='')}/invocations"
         self._headers = {"Content-Type": content_type, "Accept": accept}
         agent = getattr(self._client.meta.config, "user_agent", None)

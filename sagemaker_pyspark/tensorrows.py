@@ -27,7 +27,10 @@ ARROW = {
 #: Columns beside label and features, with their DDL; what ``option("tensors", True)`` appends.
 _MAP = "map<string, struct<kind: string, values: array<double>, keys: array<bigint>, shape: array<bigint>, bytes: array<binary>>>"
 EVERYTHING = {"featureTensors": _MAP, "labelTensors": _MAP, "uid": "string", "metadata": "string", "configuration": "string"}
+_ELSE = "read it with option tensors=true and a schema without this column"
 _LARGEST = 2**31 - 1
+#: Values a sparse row is written out to, at most: a few bytes of a record must not ask for gigabytes.
+_MOST_DENSE = 1 << 24
 
 
 def rows(frames: memoryview, wanted: list[tuple[str, str, str]]) -> pa.RecordBatch:
@@ -81,11 +84,11 @@ def _cell(record: decode.Record, source: str, kind: str) -> Any:
     if tensor is None:
         return None
     if not isinstance(tensor.values, np.ndarray):
-        raise errors.MalformedRecord(f"the {source} of a record must be numbers, got bytes; read them with option tensors=true")
+        raise errors.MalformedRecord(f"the {source} of a record must be numbers, got bytes; {_ELSE}")
     if kind == "label":
         if len(tensor.values) != 1:
             raise errors.MalformedRecord(
-                f"a label must be one number, a record has {len(tensor.values)}; read them with option tensors=true")
+                f"a label must be one number, a record has {len(tensor.values)}; {_ELSE}")
         return float(tensor.values[0])
     return {"vector": _vector, "matrix": _matrix, "array": _array}[kind](tensor)
 
@@ -109,7 +112,7 @@ def _size(tensor: decode.Tensor) -> int:
     for length in tensor.shape or ():
         size *= int(length)
     if tensor.shape is None and tensor.keys is not None:
-        raise errors.MalformedRecord("a sparse row must have a shape, a record has keys alone; read it with option tensors=true")
+        raise errors.MalformedRecord(f"a sparse row must have a shape, a record has keys alone; {_ELSE}")
     if size > _LARGEST:
         raise errors.MalformedRecord(f"Spark's vectors hold up to {_LARGEST} features, a record has the shape {tensor.shape}")
     return size
@@ -153,6 +156,10 @@ def _vector(tensor: decode.Tensor) -> dict[str, Any]:
 def _array(tensor: decode.Tensor) -> np.ndarray:
     if not _is_sparse(tensor):
         return tensor.values.astype(np.float64)
+    if _size(tensor) > _MOST_DENSE:
+        raise errors.MalformedRecord(
+            f"a sparse row is written out up to {_MOST_DENSE} values, a record has the shape {tensor.shape}; read it with "
+            "option featuresType=vector")
     full = np.zeros(_size(tensor))
     keys, values = _ordered(tensor)
     full[keys] = values
@@ -170,7 +177,14 @@ def _matrix(tensor: decode.Tensor) -> dict[str, Any]:
         return {"type": 1, "numRows": height, "numCols": width, "values": tensor.values.astype(np.float64), "isTransposed": True}
     keys, values = _ordered(tensor)
     row, col = (keys // width, keys % width) if width else (keys, keys)
-    order = np.lexsort((row, col))
-    pointers = np.concatenate([[0], np.cumsum(np.bincount(col, minlength=width))])
+    # By column, as Spark does it, but for a matrix so wide that the pointers alone would take gigabytes.
+    by_row = width > _MOST_DENSE
+    if by_row and height > _MOST_DENSE:
+        raise errors.MalformedRecord(
+            f"a sparse matrix may have {_MOST_DENSE} rows or columns, a record has the shape {tensor.shape}; "
+            f"{_ELSE}")
+    major, minor = (row, col) if by_row else (col, row)
+    order = np.lexsort((minor, major))
+    pointers = np.concatenate([[0], np.cumsum(np.bincount(major, minlength=height if by_row else width))])
     return {"type": 0, "numRows": height, "numCols": width, "colPtrs": pointers.astype(np.int32),
-            "rowIndices": row[order].astype(np.int32), "values": values[order], "isTransposed": False}
+            "rowIndices": minor[order].astype(np.int32), "values": values[order], "isTransposed": by_row}

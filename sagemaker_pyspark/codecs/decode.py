@@ -84,6 +84,8 @@ def _parse(payload: memoryview, offset: int) -> Any:
     message = message_class()()
     try:
         message.ParseFromString(bytes(payload))
+    except UnicodeDecodeError:  # the pure Python implementation looks at once
+        raise _not_text("text", offset) from None
     except DecodeError as problem:
         raise errors.MalformedRecord(f"the record at offset {offset} is not a protobuf Record: {problem}",
                                      offset=offset) from None

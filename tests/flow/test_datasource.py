@@ -12,7 +12,7 @@ import pyspark.sql.functions as F  # noqa: E402
 from pyspark.ml.linalg import Matrices, SparseVector, Vectors  # noqa: E402
 from vectors import CASES, REFUSED, VECTORS, load, number  # noqa: E402
 
-from sagemaker_pyspark import datasource, errors  # noqa: E402
+from sagemaker_pyspark import datasource, errors, tensorrows  # noqa: E402
 from sagemaker_pyspark.codecs import decode, message, record, recordio  # noqa: E402
 
 OLD = int(pyspark.__version__.split(".")[0]) < 4
@@ -136,6 +136,26 @@ def test_every_other_tensor(source, tmp_path):
     assert tensors["b"].kind == "int32" and list(tensors["b"]["values"]) == [-5.0, 7.0]
     assert [bytes(b) for b in tensors["c"].bytes] == [b"raw"]
     assert list(row.labelTensors["weight"]["values"]) == [0.5]
+
+
+@pytest.mark.parametrize("kind, shape, error", [
+    ("array", [1 << 30], "featuresType=vector"), ("matrix", [1 << 30, 1 << 30], "hold up to"),
+    ("matrix", [1 << 25, 1 << 5], None), ("matrix", [1 << 5, 1 << 25], None), ("matrix", [1 << 15, 1 << 16], "hold up to")])
+def test_a_small_record_cannot_ask_for_much_memory(kind, shape, error):
+    made = message.message_class()()
+    tensor = made.features["values"].float32_tensor
+    tensor.values.append(2.5)
+    tensor.keys.append(7)
+    tensor.shape.extend(shape)
+    frames = memoryview(recordio.frame(made.SerializeToString()))
+    if error:
+        with pytest.raises(errors.MalformedRecord, match=error):
+            tensorrows.rows(frames, [("features", "features", kind)])
+        return
+    [row] = tensorrows.rows(frames, [("features", "features", kind)]).column(0).to_pylist()
+    assert row["isTransposed"] == (shape[1] > shape[0]) and len(row["colPtrs"]) == min(shape) + 1 or not row["isTransposed"]
+    at = row["colPtrs"].index(1) - 1
+    assert (at, row["rowIndices"]) == ((0, [7]) if row["isTransposed"] else (7, [0])) and row["values"] == [2.5]
 
 
 @needs_4
