@@ -19,8 +19,10 @@ import pyarrow as pa
 from . import columns, errors
 from .codecs.responses import arrow_type
 from .invocation.engine import Answer, invoke
+from .invocation.metrics import Metrics, report
 from .invocation.options import Options
 from .invoker import Invoker
+from .observing import Observed, observe
 from .session import Session
 
 if TYPE_CHECKING:
@@ -84,7 +86,29 @@ class Scorer:
             options = replace(options, pool_directory=os.path.join(
                 tempfile.gettempdir(), f"{options.pool_directory}-{os.getppid()}"))
         records = (self.encode(_arrays(batch)) for batch in batches)
-        yield from invoke(records, self.source.sender(), self.decode, self.body, options, self.schema)
+        metrics, held = Metrics(), None
+        for batch in invoke(records, self.source.sender(), self.decode, self.body, options, self.schema, metrics):
+            if batch.num_rows == 0:
+                continue
+            if held is not None:
+                yield _reporting(held, None)
+            held = batch  # the last row of the task is known only when there is no other
+        if held is not None:
+            yield _reporting(held, report(metrics, _partition()))
+
+
+def _partition() -> int:
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    return context.partitionId() if context is not None else 0
+
+
+def _reporting(batch: pa.RecordBatch, text: str | None) -> pa.RecordBatch:
+    """The batch with the task's report in its last row."""
+    reports = pa.nulls(batch.num_rows, pa.string()) if text is None else pa.array(
+        [None] * (batch.num_rows - 1) + [text], pa.string())
+    return pa.RecordBatch.from_arrays([*batch.columns, reports], [*batch.schema.names, "report"])
 
 
 def _arrays(batch: Any) -> list[pa.Array]:
@@ -105,8 +129,8 @@ def _arrow(values: Any) -> pa.Array:
 
 
 def predict(df: DataFrame, encoding: columns.Encoding, scorer: Scorer, fields: tuple[tuple[str, str], ...],
-            error_column: str | None, keep_inputs: bool) -> DataFrame:
-    """Append the answers to the DataFrame.
+            error_column: str | None, keep_inputs: bool) -> tuple[DataFrame, Observed | None]:
+    """Append the answers to the DataFrame; with them, what the workers will report (not of a stream).
 
     Parameters
     ----------
@@ -121,10 +145,13 @@ def predict(df: DataFrame, encoding: columns.Encoding, scorer: Scorer, fields: t
 
     answer = _udf(scorer, len(encoding.inputs), fields, error_column is not None)(*encoding.inputs).alias(_ANSWER)
     wide = df.select("*", answer) if keep_inputs else df.select(answer)
+    observed = None
+    if not df.isStreaming:
+        wide, observed = observe(wide, F.col(_ANSWER)["report"])
     outputs = [columns.restore(F.col(_ANSWER)[f"f{at}"], kind).alias(name) for at, (name, kind) in enumerate(fields)]
     if error_column is not None:
         outputs.append(F.col(_ANSWER)["error"].alias(error_column))
-    return wide.select("*", *outputs).drop(_ANSWER)
+    return wide.select("*", *outputs).drop(_ANSWER), observed
 
 
 def _udf(scorer: Scorer, inputs: int, fields: tuple[tuple[str, str], ...], with_error: bool) -> Any:
@@ -134,7 +161,7 @@ def _udf(scorer: Scorer, inputs: int, fields: tuple[tuple[str, str], ...], with_
     column: a second evaluation would be a second bill.
     """
     ddl = ", ".join([*(f"f{at} {columns.spark_type(kind)}" for at, (_, kind) in enumerate(fields)),
-                     *([f"error {ERROR_DDL}"] if with_error else [])])
+                     *([f"error {ERROR_DDL}"] if with_error else []), "report string"])
     try:
         from pyspark.sql.functions import arrow_udf
     except ImportError:

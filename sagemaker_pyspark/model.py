@@ -15,7 +15,9 @@ from . import session as sessions
 from .codecs.base import RequestRowSerializer, ResponseRowDeserializer
 from .deployment import Deployment
 from .hosting import Container
+from .invocation.metrics import TransformMetrics
 from .naming import NamePolicy, RandomNamePolicy
+from .observing import Observed
 from .params import InferenceParams
 from .persistence import JsonStage, from_plain, to_plain
 from .session import Session
@@ -91,6 +93,7 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
         self._trained: training.TrainedModel | None = None
         self._deployment_: Deployment | None = None
         self._kept: list[Any] = []
+        self._observed: Observed | None = None
         if uid:
             self._resetUid(uid)
         if endpointCreationPolicy == EndpointCreationPolicy.CREATE_ON_CONSTRUCT and not existingEndpointName:
@@ -193,6 +196,12 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
     def resourceCleanup(self) -> SageMakerResourceCleanup:
         return SageMakerResourceCleanup(self._client, session=self.session)
 
+    @property
+    def lastTransformMetrics(self) -> TransformMetrics | None:
+        """What the requests of the last ``transform`` came to: how many, retries, throttles, latencies, bytes, rows, over all
+        and for each partition. None before an action has run to its end, and for ``mode="batch"`` and streams."""
+        return self._observed.metrics() if self._observed is not None else None
+
     def getCreatedResources(self) -> CreatedResources:
         """Names of what this model created on SageMaker."""
         return self._deployment.created
@@ -249,12 +258,15 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
     def _transform(self, dataset: DataFrame) -> DataFrame:
         from .modes import run
 
+        self._observed = None
         result = run(self, dataset)
         if self.getOrDefault("sendOnce") and not dataset.isStreaming:
             from pyspark import StorageLevel
 
             result = result.persist(StorageLevel.MEMORY_AND_DISK)
             self._keep(result)
+        if self._observed is not None and log.isEnabledFor(logging.INFO):
+            self._observed.watch(result)
         return result
 
     def _keep(self, resource: Any) -> None:

@@ -123,8 +123,9 @@ def _score(model: SageMakerModel, df: DataFrame, encoding: columns.Encoding, sou
                                        if model.isDefined("maxConcurrency") else None)
     scorer = inference.Scorer(encoding.encode, source, request.body, model.responseRowDeserializer.decode, options,
                               model.responseRowDeserializer.fields)
-    return inference.predict(frame, encoding, scorer, model.responseRowDeserializer.fields, model._error_column(),
-                             model.prependResultRows)
+    result, model._observed = inference.predict(frame, encoding, scorer, model.responseRowDeserializer.fields,
+                                                model._error_column(), model.prependResultRows)
+    return result
 
 
 _MODES = {"endpoint": _endpoint, "serverless": _serverless, "async": _async, "batch": _batch, "local": _local}

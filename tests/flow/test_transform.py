@@ -66,6 +66,30 @@ def test_without_send_once_a_filter_still_sends_once(spark, aws, echo, small):
     assert sum(r["rows"] for r in aws.requests if r["operation"] == "InvokeEndpoint") == 40
 
 
+def test_metrics_reach_the_driver(aws, echo, small, caplog):
+    model = echo(maxRequestRows=5)
+    assert model.lastTransformMetrics is None
+    model.transform(small).count()
+    aws.faults.add("InvokeEndpoint", throttle=1.0, first=3)
+    aws.faults.add("InvokeEndpoint", error="InternalFailure", status=500, nth=6)
+    aws.forget_requests()
+    with caplog.at_level("INFO", "sagemaker_pyspark"):
+        out = model.transform(small)
+        assert model.lastTransformMetrics is None  # nothing has run
+        assert out.filter("score >= 0").count() == 40
+        figures = model.lastTransformMetrics
+    sent = [r for r in aws.requests if r["operation"] == "InvokeEndpoint"]
+    assert (figures.rows, figures.requests, figures.failures) == (40, len(sent), 0)
+    assert figures.throttles == 3 and figures.retries == 4 and figures.bytes_received > 0
+    assert figures.bytes_sent > 40 * 12
+    assert 0 < figures.p50_seconds <= figures.p99_seconds < 60
+    assert [number for number, _ in figures.partitions] == [0, 1] and sum(p.rows for _, p in figures.partitions) == 40
+    lines = [r.getMessage() for r in caplog.records if r.name == "sagemaker_pyspark.observing"]
+    assert len(lines) == 1 and "40 rows in" in lines[0] and "3 throttles" in lines[0] and "\n" not in lines[0]
+    out.collect()  # from Spark's storage: sends nothing and changes nothing
+    assert model.lastTransformMetrics == figures
+
+
 def test_request_sizes_obey_rows_and_bytes(aws, echo, small):
     echo(maxRequestRows=7).transform(small).collect()
     sizes = [r["rows"] for r in aws.requests if r["operation"] == "InvokeEndpoint"]
