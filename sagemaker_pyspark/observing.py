@@ -68,11 +68,29 @@ def observe(df: DataFrame, report: Column) -> tuple[DataFrame, Observed]:
     import pyspark.sql.functions as F
 
     kind: Any
+    name = f"sagemaker-transform-{uuid.uuid4().hex}"
     if type(df).__module__.startswith("pyspark.sql.connect"):
         from pyspark.sql.connect.observation import Observation as kind
+
+        observation = kind(name)
+        observation._name = _Name(name)
     else:
         from pyspark.sql import Observation as kind
-    observation = kind(f"sagemaker-transform-{uuid.uuid4().hex}")
+
+        observation = kind(name)
     # One string, since Spark 3.5 hands nothing richer to Python.
     seen = df.observe(observation, F.concat_ws("\n", F.collect_list(report)).alias("reports"))
     return seen, Observed(observation)
+
+
+class _Name(str):
+    """A name that does not clash with itself. Spark Connect before 4.3 joins the observations of both sides of a join with
+    ``dict(**left, **right)``, which refuses a DataFrame that is joined with itself; each ``str`` of this is a key of its own."""
+
+    __hash__ = str.__hash__
+
+    def __str__(self) -> str:
+        return _Name(str.__str__(self))
+
+    def __eq__(self, other: object) -> bool:
+        return self is other if isinstance(other, _Name) else str.__eq__(self, other)
