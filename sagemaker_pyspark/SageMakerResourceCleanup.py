@@ -1,5 +1,5 @@
 """1.4.5's import path of the clean-up."""
-from .model import SageMakerResourceCleanup
+from .cleanup import SageMakerResourceCleanup
 from .settings import CreatedResources
 
 __all__ = ["CreatedResources", "SageMakerResourceCleanup"]

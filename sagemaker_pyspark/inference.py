@@ -1,40 +1,30 @@
 """DataFrame to predictions: one Python UDF that sees only the record column, so every input column stays in the JVM.
 
-The UDF is an iterator over Arrow batches: it cuts the record column into requests, keeps several of them in flight (see
-``invocation``) and yields one struct a row, in order. Columns of any Spark type survive because they never leave Spark.
+Columns of any Spark type survive because they never leave Spark. What the UDF does is in ``scorer``.
 """
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-
 from . import columns, errors
-from .codecs.responses import arrow_type
-from .invocation.engine import Answer, invoke
-from .invocation.metrics import Metrics, report
+from .invocation.engine import Answer
 from .invocation.options import Options
 from .invoker import Invoker
 from .observing import Observed, observe
+from .scorer import ERROR_DDL, Scorer
 from .session import Session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.types import StructType
 
-__all__ = ["ERROR_DDL", "Scorer", "Target", "bounded", "output_fields", "predict", "refuse_clashes"]
+__all__ = ["Target", "bounded", "executors", "output_fields", "predict", "refuse_clashes"]
 
 log = logging.getLogger(__name__)
 
-#: The error column of ``onError="column"``: null where the row was answered.
-ERROR_DDL = "struct<code:string,message:string,http_status:int,request_id:string,attempts:int>"
 _ANSWER = "__sagemaker_answer"
 
 
@@ -71,63 +61,6 @@ class Target:
                        self.timeout_seconds)
 
 
-class Scorer:
-    """The body of the UDF: arrays of encoder inputs in, struct arrays of predictions out."""
-
-    def __init__(self, encode: Any, source: Any, body: Any, decode: Any, options: Options,
-                 fields: tuple[tuple[str, str], ...]):
-        self.encode, self.source, self.body, self.decode, self.options = encode, source, body, decode, options
-        # Positions and not names: a user's field name may hold anything.
-        self.schema = pa.schema([(f"f{at}", arrow_type(kind)) for at, (_, kind) in enumerate(fields)])
-
-    def __call__(self, batches: Iterator[Any]) -> Iterator[pa.RecordBatch]:
-        options = self.options
-        if options.pool_size:  # one pool for all workers of this executor: they share the daemon that forked them
-            options = replace(options, pool_directory=os.path.join(
-                tempfile.gettempdir(), f"{options.pool_directory}-{os.getppid()}"))
-        records = (self.encode(_arrays(batch)) for batch in batches)
-        metrics, held = Metrics(), None
-        for batch in invoke(records, self.source.sender(), self.decode, self.body, options, self.schema, metrics):
-            if batch.num_rows == 0:
-                continue
-            if held is not None:
-                yield _reporting(held, None)
-            held = batch  # the last row of the task is known only when there is no other
-        if held is not None:
-            yield _reporting(held, report(metrics, _partition()))
-
-
-def _partition() -> int:
-    from pyspark import TaskContext
-
-    context = TaskContext.get()
-    return context.partitionId() if context is not None else 0
-
-
-def _reporting(batch: pa.RecordBatch, text: str | None) -> pa.RecordBatch:
-    """The batch with the task's report in its last row."""
-    reports = pa.nulls(batch.num_rows, pa.string()) if text is None else pa.array(
-        [None] * (batch.num_rows - 1) + [text], pa.string())
-    return pa.RecordBatch.from_arrays([*batch.columns, reports], [*batch.schema.names, "report"])
-
-
-def _arrays(batch: Any) -> list[pa.Array]:
-    """What Spark hands an iterator UDF: one array or a tuple of them, of Arrow or (before 4.1) pandas."""
-    return [_arrow(one) for one in (batch if isinstance(batch, tuple) else (batch,))]
-
-
-def _arrow(values: Any) -> pa.Array:
-    if isinstance(values, (pa.Array, pa.ChunkedArray)):
-        return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    if hasattr(values, "columns"):  # a struct column reaches a pandas UDF as a DataFrame
-        batch = pa.RecordBatch.from_pandas(values, preserve_index=False)
-        # pandas has no null struct: a null row arrives as one whose members are all null.
-        absent = np.logical_and.reduce([np.asarray(column.is_null()) for column in batch.columns])
-        return pa.StructArray.from_arrays(batch.columns, fields=list(batch.schema), mask=pa.array(absent))
-    array = pa.Array.from_pandas(values)
-    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-
-
 def predict(df: DataFrame, encoding: columns.Encoding, scorer: Scorer, fields: tuple[tuple[str, str], ...],
             error_column: str | None, keep_inputs: bool) -> tuple[DataFrame, Observed | None]:
     """Append the answers to the DataFrame; with them, what the workers will report (not of a stream).
@@ -143,7 +76,7 @@ def predict(df: DataFrame, encoding: columns.Encoding, scorer: Scorer, fields: t
     """
     import pyspark.sql.functions as F
 
-    answer = _udf(scorer, len(encoding.inputs), fields, error_column is not None)(*encoding.inputs).alias(_ANSWER)
+    answer = scorer.function(len(encoding.inputs))(*encoding.inputs).alias(_ANSWER)
     wide = df.select("*", answer) if keep_inputs else df.select(answer)
     observed = None
     if not df.isStreaming:
@@ -152,37 +85,6 @@ def predict(df: DataFrame, encoding: columns.Encoding, scorer: Scorer, fields: t
     if error_column is not None:
         outputs.append(F.col(_ANSWER)["error"].alias(error_column))
     return wide.select("*", *outputs).drop(_ANSWER), observed
-
-
-def _udf(scorer: Scorer, inputs: int, fields: tuple[tuple[str, str], ...], with_error: bool) -> Any:
-    """The UDF, on Arrow where Spark has that (4.1), else on pandas.
-
-    It is marked non-deterministic so that the optimizer neither copies it into a filter nor runs it once per output
-    column: a second evaluation would be a second bill.
-    """
-    ddl = ", ".join([*(f"f{at} {columns.spark_type(kind)}" for at, (_, kind) in enumerate(fields)),
-                     *([f"error {ERROR_DDL}"] if with_error else []), "report string"])
-    try:
-        from pyspark.sql.functions import arrow_udf
-    except ImportError:
-        from pyspark.sql.functions import PandasUDFType, pandas_udf
-
-        def run_pandas(batches: Any) -> Any:
-            for batch in scorer(batches):
-                yield batch.to_pandas()
-
-        with warnings.catch_warnings():  # types are preferred, but cannot say "one column or several"
-            warnings.simplefilter("ignore", UserWarning)
-            return pandas_udf(run_pandas, ddl, PandasUDFType.SCALAR_ITER).asNondeterministic()
-
-    def run_arrow(batches: Any) -> Any:
-        for batch in scorer(batches):
-            yield batch.to_struct_array()
-
-    one = pa.Array if inputs == 1 else tuple[pa.Array, ...]
-    run_arrow.__annotations__ = {"batches": Iterator[one], "return": Iterator[pa.Array]}  # type: ignore[valid-type]
-    make: Any = arrow_udf
-    return make(run_arrow, ddl).asNondeterministic()
 
 
 def refuse_clashes(df: DataFrame, fields: tuple[tuple[str, str], ...], error_column: str | None,
@@ -217,13 +119,13 @@ def bounded(df: DataFrame, options: Options, most: int | None) -> tuple[DataFram
     """
     if most is None:
         return df, options
-    executors = _executors(df.sparkSession)
-    if executors is not None and most >= executors:
-        return df, replace(options, max_concurrency=min(options.max_concurrency, most), pool_size=most // executors)
+    count = executors(df.sparkSession)
+    if count is not None and most >= count:
+        return df, replace(options, max_concurrency=min(options.max_concurrency, most), pool_size=most // count)
     return df.coalesce(most), replace(options, max_concurrency=1)
 
 
-def _executors(spark: Any) -> int | None:
+def executors(spark: Any) -> int | None:
     """How many executors the session can have at most, None when that is open."""
 
     def setting(name: str, default: str | None = None) -> str | None:

@@ -12,6 +12,7 @@ from pyspark.ml import Model
 
 from . import errors, inference, training
 from . import session as sessions
+from .cleanup import SageMakerResourceCleanup, session_of
 from .codecs.base import RequestRowSerializer, ResponseRowDeserializer
 from .deployment import Deployment
 from .hosting import Container
@@ -24,7 +25,7 @@ from .session import Session
 from .settings import CreatedResources, EndpointCreationPolicy, HostingSettings, ServerlessSettings
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
 __all__ = ["SageMakerModel", "SageMakerResourceCleanup"]
@@ -118,7 +119,7 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
         NotFound
             There is no such job.
         """
-        reach = _session(session, sagemakerClient)
+        reach = session_of(session, sagemakerClient)
         trained = training.wait(reach, trainingJobName)
         model = cls.fromModelS3Path(
             trained.artifact, modelImage or trained.image, modelExecutionRoleARN or trained.role, endpointInstanceType,
@@ -170,7 +171,7 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
     @property
     def session(self) -> Session:
         """How AWS is reached."""
-        return _session(self._given_session, self._client)
+        return session_of(self._given_session, self._client)
 
     @property
     def sagemakerClient(self) -> Any:
@@ -260,7 +261,7 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
 
         self._observed = None
         result = run(self, dataset)
-        if self.getOrDefault("sendOnce") and not dataset.isStreaming:
+        if self.getOrDefault("sendOnce") and not dataset.isStreaming and not self.isDefined("materialize"):
             from pyspark import StorageLevel
 
             result = result.persist(StorageLevel.MEMORY_AND_DISK)
@@ -268,6 +269,51 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
         if self._observed is not None and log.isEnabledFor(logging.INFO):
             self._observed.watch(result)
         return result
+
+    def registerFunction(self, name: str, spark: SparkSession | None = None) -> Any:
+        """Make the model a SQL function: ``SELECT score(features).closest_cluster FROM t``.
+
+        Parameters
+        ----------
+        name : str
+            In SQL, until the Spark session ends.
+        spark : SparkSession, optional
+            Default the active one.
+
+        Returns
+        -------
+        callable
+            The same function for the DataFrame API. It takes the features (or the columns the serializer declares, in
+            order) and gives a struct with the response deserializer's fields, vectors as ``array<double>``, and ``errorCol``
+            with ``onError="column"``.
+
+        Raises
+        ------
+        InvalidParameter
+            ``mode="batch"``, a serializer that sends whole rows, or a ``maxConcurrency`` that cannot be held.
+
+        Notes
+        -----
+        The endpoint is created now. Unlike ``transform``, nothing is kept: each query sends its rows again.
+        """
+        from pyspark.sql import SparkSession as Sessions
+
+        from .sqlfunction import register
+
+        active: Any = spark or Sessions.getActiveSession()
+        if active is None:
+            raise errors.InvalidParameter("there is no active Spark session: pass spark=")
+        return register(self, active, name)
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[None]:
+        """Show a bar for what Spark does inside the block, in a terminal or notebook: ``with model.progress(): df.count()``."""
+        from pyspark.sql import SparkSession as Sessions
+
+        from . import progress
+
+        with progress.shown(Sessions.getActiveSession(), "transform"):  # type: ignore[arg-type]
+            yield
 
     def _keep(self, resource: Any) -> None:
         """Remember something with ``unpersist`` that lives until :meth:`unpersist` or the interpreter's exit."""
@@ -358,45 +404,5 @@ def _release(kept: list[Any]) -> None:
             log.debug("releasing predictions: %s", problem)
 
 
-def _session(given: Session | None, client: Any) -> Session:
-    session = given or sessions.current()
-    return session.with_clients(sagemaker=client) if client is not None else session
-
-
 def _uri(path: Any) -> str | None:
     return path.toS3UriString() if hasattr(path, "toS3UriString") else path
-
-
-class SageMakerResourceCleanup:
-    """Deletes what a model created, by name.
-
-    Parameters
-    ----------
-    sagemakerClient : boto3 client, optional
-    session : Session, optional
-    """
-
-    def __init__(self, sagemakerClient: Any = None, java_object: Any = None, *, session: Session | None = None):
-        self._session = _session(session, sagemakerClient)
-
-    def deleteResources(self, created_resources: CreatedResources) -> None:
-        """Delete endpoint, endpoint config and model of these names.
-
-        Raises
-        ------
-        CleanupError
-            Naming what may still exist.
-        """
-        from . import hosting
-
-        hosting.delete(self._session, created_resources)
-
-    def deleteEndpoint(self, name: str) -> None:
-        self.deleteResources(CreatedResources(endpoint_name=name))
-
-    def deleteEndpointConfig(self, name: str) -> None:
-        self.deleteResources(CreatedResources(endpoint_config_name=name))
-
-    def deleteModel(self, name: str) -> None:
-        self.deleteResources(CreatedResources(model_name=name))
-

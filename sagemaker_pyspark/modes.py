@@ -5,13 +5,15 @@ Each mode takes a model and a DataFrame and gives the same columns.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from . import artifact, asynchronous, batch, columns, errors, folder, inference, resolving, staging
+from . import artifact, asynchronous, batch, columns, errors, folder, inference, materialized, progress, resolving, staging
 from .codecs.record import ProtobufRequestRowSerializer
 from .codecs.text import LibSVMRequestRowSerializer
-from .resources import S3AutoCreatePath
+from .resources import S3AutoCreatePath, S3DataPath
+from .scorer import Scorer
 from .settings import ServerlessSettings
 
 if TYPE_CHECKING:
@@ -19,55 +21,90 @@ if TYPE_CHECKING:
 
     from .model import SageMakerModel
 
-__all__ = ["run"]
+__all__ = ["run", "source"]
+
+log = logging.getLogger(__name__)
 
 
 def run(model: SageMakerModel, df: DataFrame) -> DataFrame:
     """Predict in the model's mode."""
-    return _MODES[model.getOrDefault("mode")](model, df)
+    result = _batch(model, df) if model.getOrDefault("mode") == "batch" else _invoked(model, df)
+    if model.isDefined("materialize"):
+        return _materialized(model, result, model.getOrDefault("materialize"))
+    return result
 
 
-def _endpoint(model: SageMakerModel, df: DataFrame, hosting: Any = None) -> DataFrame:
-    """InvokeEndpoint from Spark's workers; everything about the input is checked before an endpoint is created."""
-    encoding = _checked(model, df, model.requestRowSerializer)
+def source(model: SageMakerModel) -> tuple[Any, Any]:
+    """Where requests go and what encodes them, for the modes that ask for one request after another.
+
+    Raises
+    ------
+    InvalidParameter
+        ``mode="batch"``, which is one job over all rows.
+    """
+    mode = model.getOrDefault("mode")
+    if mode not in _SOURCES:
+        raise errors.InvalidParameter(f"mode must be one of {', '.join(_SOURCES)} here, got {mode!r}")
+    return _SOURCES[mode](model)
+
+
+def _invoked(model: SageMakerModel, df: DataFrame) -> DataFrame:
+    """Requests from Spark's workers; everything about the input is checked before anything is created."""
+    encoding = _checked(model, df, _request(model))
+    target, request = source(model)
+    options = model._options(pool=f"sagemaker-pyspark-{uuid.uuid4().hex}")
+    frame, options = inference.bounded(df, options, model.getOrDefault("maxConcurrency")
+                                       if model.isDefined("maxConcurrency") else None)
+    deserializer = model.responseRowDeserializer
+    scorer = Scorer(encoding.encode, target, request.body, deserializer.decode, options, deserializer.fields)
+    result, model._observed = inference.predict(frame, encoding, scorer, deserializer.fields, model._error_column(),
+                                                model.prependResultRows)
+    return result
+
+
+def _request(model: SageMakerModel) -> Any:
+    """What encodes rows: the model's serializer, or for ``mode="local"`` RecordIO, whatever the endpoint would be sent."""
+    if model.getOrDefault("mode") != "local":
+        return model.requestRowSerializer
+    return ProtobufRequestRowSerializer(
+        featuresColumnName=getattr(model.requestRowSerializer, "featuresColumnName", "features"))
+
+
+def _endpoint(model: SageMakerModel, hosting: Any = None) -> tuple[Any, Any]:
+    """InvokeEndpoint."""
     name = model._deployment.ensure(model.endpointCreationPolicy, hosting)
-    target = inference.Target(model.session.resolved(), name, model.requestRowSerializer.content_type,
-                              model.responseRowDeserializer.accepts, model.getOrDefault("requestsInFlight"),
-                              model.getOrDefault("timeoutSeconds"))
-    return _score(model, df, encoding, target, model.requestRowSerializer)
+    request = model.requestRowSerializer
+    return inference.Target(model.session.resolved(), name, request.content_type, model.responseRowDeserializer.accepts,
+                            model.getOrDefault("requestsInFlight"), model.getOrDefault("timeoutSeconds")), request
 
 
-def _serverless(model: SageMakerModel, df: DataFrame) -> DataFrame:
+def _serverless(model: SageMakerModel) -> tuple[Any, Any]:
     hosting = model.hosting if model.hosting.serverless else dataclasses.replace(
         model.hosting, serverless=ServerlessSettings())
-    return _endpoint(model, df, hosting)
+    return _endpoint(model, hosting)
 
 
-def _async(model: SageMakerModel, df: DataFrame) -> DataFrame:
+def _async(model: SageMakerModel) -> tuple[Any, Any]:
     """Requests and answers through S3; the endpoint is created as an asynchronous one."""
     session = model.session.resolved()
-    encoding = _checked(model, df, model.requestRowSerializer)
     destination = resolving.destination(S3AutoCreatePath(), session, model.hosting.kms_key).unique()
     name = model._deployment.ensure(
         model.endpointCreationPolicy, None,
         asynchronous.endpoint_config(destination, model.getOrDefault("requestsInFlight")))
-    target = asynchronous.AsyncTarget(session, name, model.requestRowSerializer.content_type,
-                                      model.responseRowDeserializer.accepts, destination)
-    return _score(model, df, encoding, target, model.requestRowSerializer)
+    request = model.requestRowSerializer
+    return asynchronous.AsyncTarget(session, name, request.content_type, model.responseRowDeserializer.accepts,
+                                    destination), request
 
 
-def _local(model: SageMakerModel, df: DataFrame) -> DataFrame:
+def _local(model: SageMakerModel) -> tuple[Any, Any]:
     """Score in the workers. The artifact is read on the driver first, so that an unreadable one fails here and now."""
     if not model.modelPath:
         raise errors.InvalidParameter("mode='local' needs the model's artifact (modelPath), this model has none")
-    request = ProtobufRequestRowSerializer(
-        featuresColumnName=getattr(model.requestRowSerializer, "featuresColumnName", "features"))
-    encoding = _checked(model, df, request)
     target = artifact.LocalTarget(model.session.resolved(), model.modelPath, _algorithm(model),
                                   model.responseRowDeserializer.accepts,
                                   isinstance(model.requestRowSerializer, LibSVMRequestRowSerializer))
     target.check()
-    return _score(model, df, encoding, target, request)
+    return target, _request(model)
 
 
 def _algorithm(model: SageMakerModel) -> str:
@@ -117,15 +154,19 @@ def _checked(model: SageMakerModel, df: DataFrame, request: Any) -> columns.Enco
     return columns.encoding(df, request, model.getOrDefault("codec"))
 
 
-def _score(model: SageMakerModel, df: DataFrame, encoding: columns.Encoding, source: Any, request: Any) -> DataFrame:
-    options = model._options(pool=f"sagemaker-pyspark-{uuid.uuid4().hex}")
-    frame, options = inference.bounded(df, options, model.getOrDefault("maxConcurrency")
-                                       if model.isDefined("maxConcurrency") else None)
-    scorer = inference.Scorer(encoding.encode, source, request.body, model.responseRowDeserializer.decode, options,
-                              model.responseRowDeserializer.fields)
-    result, model._observed = inference.predict(frame, encoding, scorer, model.responseRowDeserializer.fields,
-                                                model._error_column(), model.prependResultRows)
-    return result
+def _materialized(model: SageMakerModel, result: DataFrame, place: str) -> DataFrame:
+    """The result on S3: kept for good where a prefix was named, until ``unpersist`` or exit in the automatic bucket."""
+    if result.isStreaming:
+        raise errors.InvalidParameter("materialize must be unset for a stream; write the stream to a sink of its own")
+    session = model.session.resolved()
+    resource = S3AutoCreatePath() if place == "auto" else S3DataPath(*place.split("://", 1)[1].partition("/")[::2])
+    destination = resolving.destination(resource, session, model.hosting.kms_key)
+    with progress.shown(result.sparkSession, "transform"):
+        frame, made = materialized.write(result, session, destination)
+    if place == "auto":
+        model._keep(made)
+    log.info("predictions are at %s", made.uri)
+    return frame
 
 
-_MODES = {"endpoint": _endpoint, "serverless": _serverless, "async": _async, "batch": _batch, "local": _local}
+_SOURCES = {"endpoint": _endpoint, "serverless": _serverless, "async": _async, "local": _local}

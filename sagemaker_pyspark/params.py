@@ -62,6 +62,15 @@ def _name(name: str) -> Any:
     return convert
 
 
+def _place(name: str) -> Any:
+    def convert(value: Any) -> str:
+        if value != "auto" and not (isinstance(value, str) and value.startswith(("s3://", "s3a://")) and value.split("/")[2]):
+            raise errors.InvalidParameter(f"{name} must be 'auto' or an s3:// prefix, got {value!r}")
+        return str(value)
+
+    return convert
+
+
 def _param(name: str, doc: str, convert: Any) -> Any:
     return Param(Params._dummy(), name, doc, convert)  # type: ignore[attr-defined]
 
@@ -88,6 +97,9 @@ class InferenceParams(Params):
     errorCol = _param("errorCol", "name of the error column for onError='column'", _name("errorCol"))
     sendOnce = _param("sendOnce", "keep predictions in Spark's storage, so that a sort, a join or a second action does "
                       "not send rows again; release with model.unpersist()", _truth("sendOnce"))
+    materialize = _param("materialize", "write the result once to S3 as Parquet and return a DataFrame over it: an s3:// "
+                         "prefix, or auto for the automatic bucket, where it is deleted by model.unpersist() and at exit",
+                         _place("materialize"))
     codec = _param("codec", "auto, jvm or numpy: what encodes rows", _one_of("codec", "auto", "jvm", "numpy"))
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Training rows as Parquet: label first, then one flat column per feature, as the XGBoost container reads it."""
+"""Rows as Parquet: label first, then one flat column per feature, as the XGBoost container reads it; or whole, as they are."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -81,6 +81,8 @@ class ParquetWorker(Worker):
                     if nulls or low != high:
                         continue  # the driver refuses the data; what was written is deleted
                     batch = self._flatten(batch)
+                else:
+                    batch = _nullable(batch)
                 if writer is None:
                     writer = pq.ParquetWriter(sink, batch.schema)
                 writer.write_batch(batch)
@@ -94,6 +96,22 @@ class ParquetWorker(Worker):
             error = f"{type(problem).__name__}: {problem}"
             upload.abort()
         yield self.report(upload, nulls, low, high, error)
+
+
+def _nullable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with nulls allowed everywhere: of a null vector Spark sends null members that it declares not to be null."""
+    return batch.cast(pa.schema([_loose(field) for field in batch.schema]))
+
+
+def _loose(field: pa.Field) -> pa.Field:
+    kind = field.type
+    if pa.types.is_struct(kind):
+        kind = pa.struct([_loose(kind.field(at)) for at in range(kind.num_fields)])
+    elif pa.types.is_list(kind):
+        kind = pa.list_(_loose(kind.value_field))
+    elif pa.types.is_map(kind):
+        kind = pa.map_(kind.key_field, _loose(kind.item_field))
+    return pa.field(field.name, kind, True, field.metadata)
 
 
 class _Sink:

@@ -76,7 +76,8 @@ class StagedData:
 
 def stage(df: DataFrame, serializer: Any, session: Session, destination: Destination, *, data_format: str = "sagemaker",
           compression: str | None = None, uniform: bool = True, feature_dim: int | None = None, codec: str = "auto",
-          part_bytes: int = 16 << 20, object_bytes: int = 256 << 20, plan: Any = None) -> StagedData:
+          part_bytes: int = 16 << 20, object_bytes: int = 256 << 20, plan: Any = None,
+          manifest_name: str = "train.manifest", may_be_empty: bool = False) -> StagedData:
     """Write a DataFrame to S3 and commit it with a manifest.
 
     Parameters
@@ -94,6 +95,8 @@ def stage(df: DataFrame, serializer: Any, session: Session, destination: Destina
         Bytes of one multipart part (a worker holds about two of them), and size after which a new object begins.
     plan : callable, optional
         Projects the DataFrame for a format that is not written record by record (``parquet.plan``).
+    may_be_empty : bool
+        Whether a DataFrame without rows is fine.
 
     Raises
     ------
@@ -115,8 +118,8 @@ def stage(df: DataFrame, serializer: Any, session: Session, destination: Destina
     delete_keys(session, folder, (folder.open_key,))
     keys = tuple(sorted(r["key"] for r in reports if r["key"]))
     try:
-        _refuse_bad(df, serializer, reports, uniform, feature_dim)
-        manifest = folder.prefix + "train.manifest"
+        _refuse_bad(df, serializer, reports, uniform, feature_dim, may_be_empty)
+        manifest = folder.prefix + manifest_name
         _commit(session, folder, manifest, keys)
     except BaseException:
         delete_keys(session, folder, keys)
@@ -221,7 +224,8 @@ def _record_plan(df: DataFrame, serializer: Any, codec: str) -> tuple[DataFrame,
 # -- the driver -----------------------------------------------------------------------------------------------------------
 
 
-def _refuse_bad(df: DataFrame, serializer: Any, reports: list[Any], uniform: bool, feature_dim: int | None) -> None:
+def _refuse_bad(df: DataFrame, serializer: Any, reports: list[Any], uniform: bool, feature_dim: int | None,
+                may_be_empty: bool) -> None:
     broken = [r["error"] for r in reports if r["error"]]
     if broken:
         raise errors.StagingError(
@@ -230,7 +234,7 @@ def _refuse_bad(df: DataFrame, serializer: Any, reports: list[Any], uniform: boo
     nulls = sum(r["nulls"] for r in reports)
     if nulls:
         raise errors.NullRows(_describe_nulls(df, serializer, nulls))
-    if sum(r["rows"] for r in reports) == 0:
+    if sum(r["rows"] for r in reports) == 0 and not may_be_empty:
         raise errors.EmptyInput("the DataFrame must have at least one row to train on, got none")
     low = min((r["dim_min"] for r in reports if r["dim_min"] is not None), default=None)
     high = max((r["dim_max"] for r in reports if r["dim_max"] is not None), default=None)
