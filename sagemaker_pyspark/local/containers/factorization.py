@@ -10,6 +10,17 @@ from .contract import ClientError, Job
 
 __all__ = ["train"]
 
+#: Learning rates and weight decays as documented. Source: developer guide, hyperparameters.
+_RATES = {"bias": 0.1, "linear": 0.001, "factors": 0.0001}
+_DECAYS = {"bias": 0.01, "linear": 0.001, "factors": 0.00001}
+#: The service steps slowly over large data. On the small data of a local run the documented rates would learn nothing, so
+#: they all stand for the first step size here; others in proportion, up to the second, beyond which steps overshoot.
+_STEP, _LARGEST_STEP = 0.02, 0.2
+#: For the same reason the documented decays of bias and weights would outweigh what is learned.
+_LESS_DECAY = {"bias": 0.01, "linear": 0.01, "factors": 1.0}
+#: Spread of starting values. The documented one of factors is a tenth of it, from which few steps would not lead away.
+_SPREAD = 0.01
+
 
 def train(job: Job) -> None:
     data = job.channel("train")
@@ -42,30 +53,43 @@ def train(job: Job) -> None:
 def _fit(job: Job, x: Any, y: np.ndarray, binary: bool) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     rows, dim = x.shape
-    factors = job.whole("num_factors", 8)
-    p: dict[str, Any] = {"bias": np.zeros(()), "linear": rng.normal(0, job.number("linear_init_sigma", 0.01), dim),
-         "factors": rng.normal(0, max(job.number("factors_init_sigma", 0.001), 0.01), (dim, factors))}
-    decay = {"bias": job.number("bias_wd", 0.01) * 0.01, "linear": job.number("linear_wd", 0.001) * 0.01,
-             "factors": job.number("factors_wd", 0.00001)}
+    shapes = {"bias": (), "linear": (dim,), "factors": (dim, job.whole("num_factors", 8))}
+    p: dict[str, Any] = {term: _start(job, rng, term, shape) for term, shape in shapes.items()}
+    decay = {term: job.number(f"{term}_wd", usual) * _LESS_DECAY[term] for term, usual in _DECAYS.items()}
+    rates = {term: min(_STEP * job.number(f"{term}_lr", usual) / usual, _LARGEST_STEP) for term, usual in _RATES.items()}
+    eps, clip = job.number("eps", 1e-8), abs(job.number("clip_gradient", np.inf))
     # The service's epochs go over large data; on the small data of a local run they would end before learning began.
     batch = min(rows, job.whole("mini_batch_size", 1000))
+    drawn = min(batch, 256)
+    rescale = job.number("rescale_grad", 1 / drawn)
     steps = max(job.whole("epochs", 1) * -(-rows // batch), 1500)
     first = {k: np.zeros_like(v) for k, v in p.items()}
     second = {k: np.zeros_like(v) for k, v in p.items()}
     for step in range(1, steps + 1):
-        chosen = rng.integers(0, rows, min(batch, 256))
+        chosen = rng.integers(0, rows, drawn)
         xb, yb = x[chosen], y[chosen]
         squares = xb ** 2 if isinstance(xb, np.ndarray) else xb.multiply(xb).tocsr()
         sums = xb @ p["factors"]
         raw = p["bias"] + xb @ p["linear"] + 0.5 * (sums ** 2 - squares @ (p["factors"] ** 2)).sum(1)
-        error = ((0.5 * (1 + np.tanh(raw / 2)) if binary else raw) - yb) / len(chosen)
+        error = ((0.5 * (1 + np.tanh(raw / 2)) if binary else raw) - yb) * rescale
         gradient = {"bias": error.sum(), "linear": xb.T @ error,
                     "factors": xb.T @ (error[:, None] * sums) - (squares.T @ error)[:, None] * p["factors"]}
-        rate = 0.02 * min(1.0, 3 * (1 - step / (steps + 1)))
+        slower = min(1.0, 3 * (1 - step / (steps + 1)))
         for key in p:
-            g = gradient[key] + decay[key] * p[key]
+            g = np.clip(gradient[key], -clip, clip) + decay[key] * p[key]
             first[key] = 0.9 * first[key] + 0.1 * g
             second[key] = 0.999 * second[key] + 0.001 * g * g
-            p[key] = p[key] - rate * (first[key] / (1 - 0.9 ** step)) / (
-                np.sqrt(second[key] / (1 - 0.999 ** step)) + 1e-8)
+            p[key] = p[key] - rates[key] * slower * (first[key] / (1 - 0.9 ** step)) / (
+                np.sqrt(second[key] / (1 - 0.999 ** step)) + eps)
     return p
+
+
+def _start(job: Job, rng: np.random.Generator, term: str, shape: tuple[int, ...]) -> np.ndarray:
+    """What a term starts from."""
+    method = job.text(f"{term}_init_method", "normal")
+    if method == "constant":
+        return np.full(shape, job.number(f"{term}_init_value", _SPREAD))
+    if method == "uniform":
+        scale = job.number(f"{term}_init_scale", _SPREAD)
+        return rng.uniform(-scale, scale, shape)
+    return np.asarray(rng.normal(0, job.number(f"{term}_init_sigma", _SPREAD), shape))

@@ -7,6 +7,7 @@ import numpy as np
 
 from ... import scoring
 from .contract import ClientError, Job
+from .data import Data
 
 __all__ = ["train"]
 
@@ -32,6 +33,8 @@ def train(job: Job) -> None:
     weights, bias, facts = fit(job, z, y)
     weights = weights / scale[:, None]  # back to the scale of the raw features
     bias = bias - mean @ weights
+    if kind == "binary_classifier":
+        facts["threshold"] = _threshold(job, data, weights, bias, facts["probability"])
     scoring.save(job.model, "linear-learner", {"weights": weights, "bias": bias}, predictor_type=kind, **facts)
     scorer = scoring.load(job.model, "linear-learner")
     for name in ("train", "validation", "test"):
@@ -89,32 +92,46 @@ def _binary(job: Job, z: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, di
         model = linear_model.LogisticRegression(C=1 / max(decay * z.shape[0], 1e-12), class_weight=classes, max_iter=2000,
                                                 fit_intercept=bias)
     model.fit(z, y)
-    raw = model.decision_function(z)
-    score = raw if hinge else 1 / (1 + np.exp(-raw))
-    facts = {"threshold": _threshold(job, score, y, 0.0 if hinge else 0.5), "probability": not hinge}
-    return model.coef_.reshape(-1, 1), np.atleast_1d(model.intercept_).astype(float), facts
+    return model.coef_.reshape(-1, 1), np.atleast_1d(model.intercept_).astype(float), {"probability": not hinge}
 
 
-def _threshold(job: Job, score: np.ndarray, y: np.ndarray, default: float) -> float:
-    """The cut that is best at what the job selects its model by."""
+def _threshold(job: Job, train: Data, weights: np.ndarray, bias: np.ndarray, probability: bool) -> float:
+    """The cut that is best at what the job selects its model by, on the validation data where there is some.
+
+    Source: developer guide, how linear learner works.
+    """
+    usual = 0.5 if probability else 0.0
     criterion = job.text("binary_classifier_model_selection_criteria", "accuracy")
-    if criterion in ("accuracy", "cross_entropy_loss", "loss_function"):
-        return default
-    cuts = np.unique(score)
+    if criterion in ("cross_entropy_loss", "loss_function"):  # which do not depend on the cut
+        return usual
+    data = job.channel("validation", required=False) or train
+    raw, y = np.asarray(data.matrix() @ weights + bias)[:, 0], data.needed_labels()
+    chosen = np.random.default_rng(0).permutation(len(y))[:job.whole("num_calibration_samples", len(y))]
+    score, y = (0.5 * (1 + np.tanh(raw / 2)) if probability else raw)[chosen], y[chosen]
     order = np.argsort(score)
-    positive = y[order] == 1
-    hits = positive.sum() - np.concatenate([[0], np.cumsum(positive)[:-1]])
-    at = np.searchsorted(score[order], cuts)
-    taken = len(y) - at
-    recall, precision = hits[at] / max(positive.sum(), 1), hits[at] / taken
+    ordered, known = score[order], np.unique(score)
+    # The usual one; below all scores, so that every row is positive; above all, so that none is; between any two.
+    outer = [usual, np.nextafter(known[0], -np.inf), np.nextafter(known[-1], np.inf)]
+    cuts = np.concatenate([outer, (known[:-1] + known[1:]) / 2])
+    at = np.searchsorted(ordered, cuts)
+    positive = np.concatenate([(y[order] == 1)[::-1].cumsum()[::-1], [0]])
+    hits, taken = positive[at], len(y) - at
+    value = _worth(job, criterion, hits, taken, int(positive[0]), len(y))
+    best = cuts[value >= value.max() - 1e-12]
+    return float(best[np.abs(best - usual).argmin()])
+
+
+def _worth(job: Job, criterion: str, hits: np.ndarray, taken: np.ndarray, positive: int, rows: int) -> np.ndarray:
+    """How good cuts are, by how many rows each takes for positive and how many of these are."""
+    if criterion == "accuracy":
+        return (hits + (rows - taken) - (positive - hits)) / rows
+    recall, precision = hits / max(positive, 1), hits / np.maximum(taken, 1)
     if criterion in ("f1", "f_beta"):
         square = job.number("f_beta", 1.0) ** 2 if criterion == "f_beta" else 1.0
-        value = (1 + square) * precision * recall / np.maximum(square * precision + recall, 1e-12)
-    elif criterion == "precision_at_target_recall":
-        value = np.where(recall >= job.number("target_recall", 0.8), precision, -1)
-    else:
-        value = np.where(precision >= job.number("target_precision", 0.8), recall, -1)
-    return float(cuts[int(value.argmax())])
+        return (1 + square) * precision * recall / np.maximum(square * precision + recall, 1e-12)
+    if criterion == "precision_at_target_recall":
+        return np.where(recall >= job.number("target_recall", 0.8), precision, -1)
+    return np.where(precision >= job.number("target_precision", 0.8), recall, -1)
 
 
 def _multiclass(job: Job, z: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
