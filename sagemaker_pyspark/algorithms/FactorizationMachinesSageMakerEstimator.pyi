@@ -124,8 +124,8 @@ class FactorizationMachinesBinaryClassifier(FactorizationMachinesParams, BuiltIn
         "local"] | None = None, maxRequestBytes: int | None = None, maxRequestRows: int | None = None,
         requestsInFlight: int | None = None, maxConcurrency: int | None = None, adaptiveConcurrency: bool | None = None,
         maxAttempts: int | None = None, timeoutSeconds: float | None = None, onError: Literal["raise",
-        "column"] | None = None, errorCol: str | None = None, sendOnce: bool | None = None, codec: Literal["auto",
-        "jvm", "numpy"] | None = None) -> None: ...
+        "column"] | None = None, errorCol: str | None = None, sendOnce: bool | None = None,
+        materialize: str | None = None, codec: Literal["auto", "jvm", "numpy"] | None = None) -> None: ...
 
 class FactorizationMachinesRegressor(FactorizationMachinesParams, BuiltIn):
     def __init__(self, trainingInstanceType: str = "ml.m5.xlarge", trainingInstanceCount: int = 1,
@@ -159,5 +159,5 @@ class FactorizationMachinesRegressor(FactorizationMachinesParams, BuiltIn):
         "local"] | None = None, maxRequestBytes: int | None = None, maxRequestRows: int | None = None,
         requestsInFlight: int | None = None, maxConcurrency: int | None = None, adaptiveConcurrency: bool | None = None,
         maxAttempts: int | None = None, timeoutSeconds: float | None = None, onError: Literal["raise",
-        "column"] | None = None, errorCol: str | None = None, sendOnce: bool | None = None, codec: Literal["auto",
-        "jvm", "numpy"] | None = None) -> None: ...
+        "column"] | None = None, errorCol: str | None = None, sendOnce: bool | None = None,
+        materialize: str | None = None, codec: Literal["auto", "jvm", "numpy"] | None = None) -> None: ...

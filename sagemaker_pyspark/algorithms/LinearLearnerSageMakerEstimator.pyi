@@ -191,7 +191,7 @@ class LinearLearnerBinaryClassifier(LinearLearnerParams, BuiltIn):
         maxRequestRows: int | None = None, requestsInFlight: int | None = None, maxConcurrency: int | None = None,
         adaptiveConcurrency: bool | None = None, maxAttempts: int | None = None, timeoutSeconds: float | None = None,
         onError: Literal["raise", "column"] | None = None, errorCol: str | None = None, sendOnce: bool | None = None,
-        codec: Literal["auto", "jvm", "numpy"] | None = None) -> None: ...
+        materialize: str | None = None, codec: Literal["auto", "jvm", "numpy"] | None = None) -> None: ...
 
 class LinearLearnerMultiClassClassifier(LinearLearnerParams, BuiltIn):
     num_classes: Param[int]
@@ -244,7 +244,7 @@ class LinearLearnerMultiClassClassifier(LinearLearnerParams, BuiltIn):
         maxRequestRows: int | None = None, requestsInFlight: int | None = None, maxConcurrency: int | None = None,
         adaptiveConcurrency: bool | None = None, maxAttempts: int | None = None, timeoutSeconds: float | None = None,
         onError: Literal["raise", "column"] | None = None, errorCol: str | None = None, sendOnce: bool | None = None,
-        codec: Literal["auto", "jvm", "numpy"] | None = None) -> None: ...
+        materialize: str | None = None, codec: Literal["auto", "jvm", "numpy"] | None = None) -> None: ...
 
 class LinearLearnerRegressor(LinearLearnerParams, BuiltIn):
     def __init__(self, trainingInstanceType: str = "ml.m5.xlarge", trainingInstanceCount: int = 1,
@@ -287,4 +287,4 @@ class LinearLearnerRegressor(LinearLearnerParams, BuiltIn):
         maxRequestRows: int | None = None, requestsInFlight: int | None = None, maxConcurrency: int | None = None,
         adaptiveConcurrency: bool | None = None, maxAttempts: int | None = None, timeoutSeconds: float | None = None,
         onError: Literal["raise", "column"] | None = None, errorCol: str | None = None, sendOnce: bool | None = None,
-        codec: Literal["auto", "jvm", "numpy"] | None = None) -> None: ...
+        materialize: str | None = None, codec: Literal["auto", "jvm", "numpy"] | None = None) -> None: ...

@@ -223,5 +223,5 @@ class XGBoostSageMakerEstimator(BuiltIn):
         maxRequestBytes: int | None = None, maxRequestRows: int | None = None, requestsInFlight: int | None = None,
         maxConcurrency: int | None = None, adaptiveConcurrency: bool | None = None, maxAttempts: int | None = None,
         timeoutSeconds: float | None = None, onError: Literal["raise", "column"] | None = None,
-        errorCol: str | None = None, sendOnce: bool | None = None, codec: Literal["auto", "jvm",
-        "numpy"] | None = None) -> None: ...
+        errorCol: str | None = None, sendOnce: bool | None = None, materialize: str | None = None,
+        codec: Literal["auto", "jvm", "numpy"] | None = None) -> None: ...
