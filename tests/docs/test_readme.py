@@ -18,7 +18,7 @@ def test_the_python_blocks_run_in_order(spark, capsys):
         if language == "python":
             exec(compile(code, "README.md", "exec"), names)
     out = capsys.readouterr().out
-    assert "closest_cluster" in out
+    assert "closest_cluster" in out and "100 rows in" in out
     assert "k must be a whole number >= 2, got 1" in out
     assert names["Sums"]().content_type == "text/csv"
 
