@@ -138,3 +138,46 @@ print("staged", json.dumps([staged.destination.bucket, staged.destination.prefix
     assert len(everything) > len(keys) + 1  # the dead attempt left objects, and no manifest names them
     for key in everything:
         s3.delete_object(Bucket=bucket, Key=key)
+
+
+def test_memory_does_not_grow_with_the_rows(aws):
+    """One task's upload of 160 MB peaks no higher than one of 48 MB: two parts are held, and no row more."""
+    script = """
+import resource, sys, threading
+import pyarrow as pa, numpy as np
+from sagemaker_pyspark.session import Session
+from sagemaker_pyspark.upload import Upload
+session = Session(region=sys.argv[1], endpoint_url=sys.argv[2], local=True)
+keys = iter(range(99))
+upload = Upload(session, {"Bucket": sys.argv[3]}, lambda: f"memory/{sys.argv[4]}-{next(keys)}", 16 << 20, 64 << 20)
+record = np.random.default_rng(0).bytes(1000)
+for _ in range(int(sys.argv[4])):
+    upload.write(pa.array([record] * 1000, pa.binary()))
+upload.close()
+assert sum(rows for _, rows, _ in upload.objects) == int(sys.argv[4]) * 1000
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    bucket, client = aws.bucket, aws.session.client("s3")
+
+    def peak_kb(batches):
+        done = subprocess.run([sys.executable, "-c", script, aws.region, aws.endpoint_url, bucket, str(batches)],
+                              capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2])
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    try:
+        small, large = peak_kb(48), peak_kb(160)
+        assert large < small + 24 * 1024, (small, large)
+    finally:
+        for item in aws.session.pages("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix="memory/"):
+            client.delete_object(Bucket=bucket, Key=item["Key"])
+
+
+def test_rows_of_a_million_features(spark, aws, stage):
+    import pyspark.sql.functions as F
+    from pyspark.ml.functions import array_to_vector
+
+    df = spark.range(0, 30, 1, 2).select(array_to_vector(F.transform(F.sequence(F.lit(1), F.lit(1_000_000)),
+                                                                     lambda v: v.cast("double"))).alias("features"))
+    staged = stage(df, ProtobufRequestRowSerializer(labelColumnName=None))
+    assert staged.rows == 30 and staged.dimension == 1_000_000 and 30 * 4_000_000 < staged.size < 30 * 4_000_100
