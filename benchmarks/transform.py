@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
-LATENCY, CONCURRENCY, BATCH = 0.02, 8, 100
+LATENCY, CONCURRENCY, BATCH = 0.02, 12, 100
 
 
 def by_hand(df, url, endpoint):

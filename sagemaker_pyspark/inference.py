@@ -39,26 +39,44 @@ class Target:
     max_connections: int = 10
     timeout_seconds: float = 70.0
 
-    def sender(self) -> Callable[[Any, int], Answer]:
-        """A function that sends one body; built in the worker, around this process's client."""
-        invoker = self._invoker()
-
-        def send(body: Any, rows: int) -> Answer:
-            nonlocal invoker
-            body = body if isinstance(body, bytes) else bytes(body)
-            try:
-                return Answer(*invoker(body))
-            except errors.ExpiredCredentials:
-                # A long job outlives its credentials: the next client asks for fresh ones. A second refusal is final.
-                self.session.forget("sagemaker-runtime")
-                invoker = self._invoker()
-                return Answer(*invoker(body))
-
-        return send
+    def sender(self) -> _Sender:
+        """What sends one body; built in the worker, around this process's client."""
+        return _Sender(self)
 
     def _invoker(self) -> Invoker:
         return Invoker(self.session, self.endpoint_name, self.content_type, self.accept, self.max_connections,
                        self.timeout_seconds)
+
+
+class _Sender:
+    """Sends bodies to a target, in one step or two (see ``invocation.engine.Send``)."""
+
+    def __init__(self, target: Target):
+        self._target, self._invoker = target, target._invoker()
+
+    def __call__(self, body: Any, rows: int) -> Answer:
+        return self.prepared(body, rows)()
+
+    def prepared(self, body: Any, rows: int) -> Callable[[], Answer]:
+        body = body if isinstance(body, bytes) else bytes(body)
+        try:
+            first = self._invoker.prepared(body)
+        except errors.ExpiredCredentials:
+            first = self._renewed().prepared(body)
+
+        def send() -> Answer:
+            try:
+                return Answer(*first())
+            except errors.ExpiredCredentials:
+                # A long job outlives its credentials: the next client asks for fresh ones. A second refusal is final.
+                return Answer(*self._renewed()(body))
+
+        return send
+
+    def _renewed(self) -> Invoker:
+        self._target.session.forget("sagemaker-runtime")
+        self._invoker = self._target._invoker()
+        return self._invoker
 
 
 def predict(df: DataFrame, encoding: columns.Encoding, scorer: Scorer, fields: tuple[tuple[str, str], ...],

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +17,7 @@ from .session import Session, translated
 
 __all__ = ["Invoker"]
 
+Answered = tuple[bytes, "str | None", "str | None"]
 _OPERATION = "sagemaker-runtime.invoke_endpoint"
 
 
@@ -45,7 +48,7 @@ class Invoker:
         if agent:
             self._headers["User-Agent"] = agent
 
-    def __call__(self, body: bytes) -> tuple[bytes, str | None, str | None]:
+    def __call__(self, body: bytes) -> Answered:
         """Send one body.
 
         Returns
@@ -57,22 +60,31 @@ class Invoker:
         AwsError
             The subclass that fits, as :meth:`Session.call` does.
         """
-        with translated(_OPERATION):
-            return self._directly(body) if self._signer is not None and self._http is not None else self._publicly(body)
+        return self.prepared(body)()
 
-    def _publicly(self, body: bytes) -> tuple[bytes, str | None, str | None]:
-        answer = self._client.invoke_endpoint(Body=body, **self._arguments)
-        return answer["Body"].read(), answer.get("ContentType"), answer["ResponseMetadata"].get("RequestId")
-
-    def _directly(self, body: bytes) -> tuple[bytes, str | None, str | None]:
+    def prepared(self, body: bytes) -> Callable[[], Answered]:
+        """The same in two steps: what takes no network now, the rest when the result is called. A signature lives for
+        minutes, so it should be called soon."""
+        if self._signer is None or self._http is None:
+            return partial(self._publicly, body)
         from botocore.awsrequest import AWSRequest
 
         request = AWSRequest("POST", self._url, data=body, headers=self._headers)
-        self._signer.sign("InvokeEndpoint", request)
-        answer = self._http.send(request.prepare())
-        if answer.status_code >= 300:
-            raise _client_error(answer)
-        return answer.content, answer.headers.get("Content-Type"), answer.headers.get("x-amzn-RequestId")
+        with translated(_OPERATION):
+            self._signer.sign("InvokeEndpoint", request)
+        return partial(self._directly, request.prepare())
+
+    def _publicly(self, body: bytes) -> Answered:
+        with translated(_OPERATION):
+            answer = self._client.invoke_endpoint(Body=body, **self._arguments)
+            return answer["Body"].read(), answer.get("ContentType"), answer["ResponseMetadata"].get("RequestId")
+
+    def _directly(self, request: Any) -> Answered:
+        with translated(_OPERATION):
+            answer = self._http.send(request)
+            if answer.status_code >= 300:
+                raise _client_error(answer)
+            return answer.content, answer.headers.get("Content-Type"), answer.headers.get("x-amzn-RequestId")
 
 
 def _client_error(answer: Any) -> Exception:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +26,8 @@ __all__ = ["ERROR_TYPE", "Answer", "invoke"]
 ERROR_TYPE = pa.struct([("code", pa.string()), ("message", pa.string()), ("http_status", pa.int32()),
                         ("request_id", pa.string()), ("attempts", pa.int32())])
 
+#: ``(body, rows) -> Answer``. Where it has a method ``prepared(body, rows) -> (() -> Answer)``, that is called first, so that
+#: signing a request takes no time from the places in flight.
 Send = Callable[[Any, int], "Answer"]
 Decode = Callable[[bytes, "str | None", "int | None"], pa.RecordBatch]
 
@@ -69,7 +72,8 @@ def invoke(arrays: Iterator[pa.Array], send: Send, decode: Decode, body: Callabl
     run = _Run(send, decode, body, options, schema, metrics or Metrics())
     window: deque[tuple[Future[list[pa.RecordBatch]], int]] = deque()
     waiting = 0
-    pool = ThreadPoolExecutor(options.max_concurrency, thread_name_prefix="invoke")
+    # Two more than may be in flight: they encode, sign and decode meanwhile.
+    pool = ThreadPoolExecutor(options.max_concurrency + 2, thread_name_prefix="invoke")
     cut = requests(arrays, options)
     try:
         more = True
@@ -104,7 +108,9 @@ class _Run:
 
     def __init__(self, send: Send, decode: Decode, body: Callable[[Any], Any], options: Options, schema: pa.Schema,
                  metrics: Metrics):
-        self.send, self.decode, self.body, self.options, self.schema = send, decode, body, options, schema
+        self.prepared: Callable[[Any, int], Callable[[], Answer]] = getattr(send, "prepared", None) or (
+            lambda body, rows: partial(send, body, rows))
+        self.decode, self.body, self.options, self.schema = decode, body, options, schema
         self.metrics, self.stop = metrics, threading.Event()
         self.limiter = Adaptive(options.max_concurrency, options.adaptive)
         self.pool = TokenPool(options.pool_directory, options.pool_size) if options.pool_size else None
@@ -163,12 +169,13 @@ class _Run:
         return [*self.answer(left, tries), *self.answer(right, tries)]
 
     def _once(self, request: Request) -> pa.RecordBatch:
+        send = self.prepared(self.body(request.data), request.rows)
         with self.limiter.slot(self.stop), self._token():
             if self.stop.is_set():
                 raise errors.InvocationError("stopped", code="Stopped")
             self.metrics.add(requests=1, bytes_sent=len(request.data))
             started = time.monotonic()
-            answer = self.send(self.body(request.data), request.rows)
+            answer = send()
             seconds = time.monotonic() - started
         self.metrics.latency(seconds)
         self.limiter.took(seconds)
