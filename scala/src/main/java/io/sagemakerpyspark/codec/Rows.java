@@ -53,7 +53,7 @@ final class Rows {
   }
 
   /** An array column: Scala's WrappedArray (2.12) or ArraySeq (2.13), over primitives where Spark can. */
-  private static double[] sequence(Object seq) {
+  static double[] sequence(Object seq) {
     // Scala 2.12's WrappedArray and 2.13's mutable ArraySeq have array(), 2.13's immutable one has unsafeArray().
     Object array = seq.getClass().isArray() ? seq : get(seq, "array", "unsafeArray");
     if (array instanceof double[]) {
@@ -83,7 +83,7 @@ final class Rows {
         + seq.getClass().getName());
   }
 
-  private static Object get(Object from, String... names) {
+  static Object get(Object from, String... names) {
     String name = names[0];
     MethodHandle handle = HANDLES.computeIfAbsent(from.getClass().getName() + "." + name, key -> find(from.getClass(), names));
     try {
