@@ -79,9 +79,9 @@ def encoding(df: DataFrame, serializer: Any, codec: str = "auto") -> Encoding:
             arguments = [_jvm_argument(df, name, name == label) for name in names]
             return Encoding((function(*arguments),), ("record",), _already_encoded, "jvm")
         if codec == "jvm":
+            reason = jvm.why_not(df.sparkSession) or f"it does not write what {type(serializer).__name__} does"
             raise errors.InvalidParameter(
-                f"codec='jvm' was asked for, but the JVM codec is not available for {type(serializer).__name__} in this "
-                "Spark session (see the log line above); use codec='auto' to fall back to numpy")
+                f"codec='jvm' was asked for, but the JVM codec cannot be used here: {reason}; use codec='auto' to fall back")
     inputs = tuple(_arrow_input(df, name, name == label) for name in names)
     return Encoding(inputs, names, _Encode(serializer, names), "numpy")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import columns, errors
+from . import columns, errors, jvm
 from .folder import Destination, begin, delete_keys, sweep_orphans
 from .session import Session
 from .upload import Upload
@@ -102,6 +102,8 @@ def stage(df: DataFrame, serializer: Any, session: Session, destination: Destina
     ------
     EmptyInput, NullRows, DimensionMismatch
         The data cannot be trained on; every object written has been deleted again.
+    CodecError
+        A row has no record, ``RecordTooLarge`` where it is too large for one; likewise.
     StagingError
         A worker could not write; likewise.
     """
@@ -112,8 +114,11 @@ def stage(df: DataFrame, serializer: Any, session: Session, destination: Destina
     begin(session, folder)
     try:
         reports = frame.mapInArrow(worker, _REPORT_DDL).collect()
-    except BaseException:
+    except BaseException as problem:
         sweep_orphans(session, folder)
+        refused = jvm.refusal(problem)
+        if refused is not None:
+            raise refused from problem
         raise
     delete_keys(session, folder, (folder.open_key,))
     keys = tuple(sorted(r["key"] for r in reports if r["key"]))
@@ -227,6 +232,10 @@ def _record_plan(df: DataFrame, serializer: Any, codec: str) -> tuple[DataFrame,
 def _refuse_bad(df: DataFrame, serializer: Any, reports: list[Any], uniform: bool, feature_dim: int | None,
                 may_be_empty: bool) -> None:
     broken = [r["error"] for r in reports if r["error"]]
+    refused = [error for error in broken if error.startswith(("CodecError: ", "RecordTooLarge: "))]
+    if refused:
+        name, _, why = refused[0].partition(": ")
+        raise getattr(errors, name)(f"{why}. Everything written was deleted again")
     if broken:
         raise errors.StagingError(
             f"{len(broken)} of the tasks could not stage their rows; the first said: {broken[0]}. Everything written was "

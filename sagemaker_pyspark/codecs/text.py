@@ -1,4 +1,4 @@
-"""CSV, LibSVM and JSON requests. The slow path's encoders: Spark SQL or the JVM codec write these where they can."""
+"""CSV, LibSVM and JSON requests. What the JVM codec writes where it can be attached, to the byte."""
 from __future__ import annotations
 
 import json
@@ -12,6 +12,9 @@ from .base import RequestRowSerializer, column_of
 
 __all__ = ["CSVRequestRowSerializer", "JSONLinesRequestRowSerializer", "JSONRequestRowSerializer",
            "LibSVMRequestRowSerializer", "UnlabeledCSVRequestRowSerializer"]
+
+#: Bytes of "0.0,", and of the longest line the JVM can hold.
+_SHORTEST_CELL, _MAX_LINE = 4, 2**31 - 9
 
 
 def _rows(features: pa.Array) -> list[tuple[list[float], list[int] | None, int] | None]:
@@ -34,6 +37,7 @@ def _rows(features: pa.Array) -> list[tuple[list[float], list[int] | None, int] 
             out.append(None)
         elif cell["type"] == 0:
             _refuse_null(cell["values"])
+            _refuse_beyond(cell["indices"], cell["size"])
             out.append((cell["values"], cell["indices"], cell["size"]))
         else:
             _refuse_null(cell["values"])
@@ -46,10 +50,21 @@ def _refuse_null(values: list[Any] | None) -> None:
         raise errors.CodecError("features must not hold nulls; fill them (pyspark.ml.feature.Imputer) or use NaN")
 
 
+def _refuse_beyond(indices: list[int], size: int) -> None:
+    """mllib's vectors do not promise it."""
+    wrong = next((at for at in indices if not 0 <= at < size), None)
+    if wrong is not None:
+        raise errors.CodecError(f"the indices of a sparse vector must be below its size, got {wrong} in a row of {size}")
+
+
 def _dense(row: tuple[list[float], list[int] | None, int]) -> list[float]:
     values, indices, size = row
     if indices is None:
         return values
+    if size * _SHORTEST_CELL > _MAX_LINE:
+        raise errors.RecordTooLarge(
+            f"a line of text must be smaller than {_MAX_LINE + 1} bytes, this row has {size * _SHORTEST_CELL} or more ({size} "
+            "features); use LibSVM or RecordIO-protobuf, which leave zeros out")
     full = [0.0] * size
     for at, value in zip(indices, values):
         full[at] = value
@@ -165,5 +180,4 @@ class JSONRequestRowSerializer(JSONLinesRequestRowSerializer):
     content_type = "application/json"
 
     def body(self, records: Any) -> bytes:
-        lines = bytes(records).rstrip(b"\n").split(b"\n")
-        return b'{"instances":[' + b",".join(lines) + b"]}"
+        return b'{"instances":[' + bytes(records).rstrip(b"\n").replace(b"\n", b",") + b"]}"

@@ -72,8 +72,8 @@ public final class RecordWriter {
     long entry = KEY.length + 1 + varintSize(value) + value;
     long payload = 1 + varintSize(entry) + entry + (label == null ? 0 : LABEL.length + 4);
     if (payload > MAX_PAYLOAD) {
-      throw new IllegalArgumentException("a RecordIO record must be smaller than " + (MAX_PAYLOAD + 1) + " bytes, this row has "
-          + payload + " (" + values.length + " values); use fewer features or sparse vectors");
+      throw new IllegalArgumentException("RecordTooLarge: a RecordIO record must be smaller than " + (MAX_PAYLOAD + 1)
+          + " bytes, this row has " + payload + " (" + values.length + " values); use fewer features or sparse vectors");
     }
     ByteBuffer out = ByteBuffer.allocate((int) (8 + payload + ((4 - payload % 4) % 4))).order(ByteOrder.LITTLE_ENDIAN);
     out.putInt(MAGIC).putInt((int) payload).put((byte) 0x0a);

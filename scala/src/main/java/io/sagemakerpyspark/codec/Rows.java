@@ -72,8 +72,8 @@ final class Rows {
       double[] to = new double[from.length];
       for (int i = 0; i < to.length; i++) {
         if (from[i] == null) {
-          throw new IllegalArgumentException("features must not hold nulls, value " + i + " of a row is null; fill them "
-              + "(pyspark.ml.feature.Imputer) or use NaN");
+          throw new IllegalArgumentException("CodecError: features must not hold nulls, value " + i + " of a row is null; "
+              + "fill them (pyspark.ml.feature.Imputer) or use NaN");
         }
         to[i] = ((Number) from[i]).doubleValue();
       }

@@ -6,7 +6,10 @@ import java.util.TreeMap;
 import org.apache.spark.ml.linalg.DenseVector;
 import org.apache.spark.ml.linalg.SparseVector;
 
-/** One row as a line of CSV, LibSVM or JSON: the bytes of sagemaker_pyspark/codecs/text.py. */
+/**
+ * One row as a line of CSV, LibSVM or JSON: the bytes of sagemaker_pyspark/codecs/text.py. A refusal begins with the name of the
+ * error that sagemaker_pyspark/jvm.py makes of it; it is no class of its own, since the driver may be unable to load one.
+ */
 final class TextWriter {
   /** The longest array that every JVM can make. */
   private static final int MAX_LINE = Integer.MAX_VALUE - 8;
@@ -54,20 +57,30 @@ final class TextWriter {
     }
     if (features instanceof SparseVector) {
       SparseVector v = (SparseVector) features;
-      return new TextWriter(v.size(), v.indices(), v.values());
+      return sparse(v.size(), v.indices(), v.values());
     }
     String name = features.getClass().getName();
     if (name.equals("org.apache.spark.mllib.linalg.DenseVector")) {
       return dense((double[]) Rows.get(features, "values"));
     }
     if (name.equals("org.apache.spark.mllib.linalg.SparseVector")) {
-      return new TextWriter((int) Rows.get(features, "size"), (int[]) Rows.get(features, "indices"),
+      return sparse((int) Rows.get(features, "size"), (int[]) Rows.get(features, "indices"),
           (double[]) Rows.get(features, "values"));
     }
     if (name.endsWith("Matrix")) {
-      throw new IllegalArgumentException("a text format cannot carry a matrix; use ProtobufRequestRowSerializer");
+      throw new IllegalArgumentException("CodecError: a text format cannot carry a matrix; use ProtobufRequestRowSerializer");
     }
     return dense(Rows.sequence(features));
+  }
+
+  private static TextWriter sparse(int size, int[] indices, double[] values) {
+    for (int index : indices) {
+      if (index < 0 || index >= size) { // mllib's vectors do not promise it
+        throw new IllegalArgumentException("CodecError: the indices of a sparse vector must be below its size, got " + index
+            + " in a row of " + size);
+      }
+    }
+    return new TextWriter(size, indices, values);
   }
 
   private static TextWriter dense(double[] values) {
@@ -99,7 +112,7 @@ final class TextWriter {
 
   /** Zeros are left out, but for the first and the last: see LibSVMRequestRowSerializer. */
   private void libsvm(Double label) {
-    begin(12L * values.length);
+    begin(0);
     number(label == null || label == 0 ? 0.0 : label);
     if (indices == null) {
       for (int i = 0; i < size; i++) {
@@ -130,7 +143,7 @@ final class TextWriter {
   }
 
   private void json() {
-    begin(12L * values.length);
+    begin(4L * values.length);
     if (indices == null) {
       text("{\"features\": [");
       numbers(", ");
@@ -149,7 +162,7 @@ final class TextWriter {
     text("]}}}");
   }
 
-  /** Indices in order and each once, the last one given; mllib does not insist on it. */
+  /** Indices in order and each once, the last one given; mllib's vectors promise neither. */
   private void order(boolean withoutZeros) {
     boolean ordered = true;
     for (int i = 1; i < indices.length; i++) {
@@ -220,7 +233,7 @@ final class TextWriter {
   /** Refuse a line that cannot fit before memory is spent on it. */
   private void begin(long atLeast) {
     refuse(atLeast);
-    out = new byte[(int) Math.min(atLeast + 12L * values.length + 64, MAX_LINE)];
+    out = new byte[(int) Math.min(Math.max(atLeast, 20L * values.length) + 64, MAX_LINE)];
   }
 
   private void reserve(int more) {
@@ -232,8 +245,8 @@ final class TextWriter {
 
   private void refuse(long bytes) {
     if (bytes > MAX_LINE) {
-      throw new IllegalArgumentException("a line of text must be smaller than " + (MAX_LINE + 1L) + " bytes, this row has "
-          + bytes + " or more (" + size + " features); use LibSVM or RecordIO-protobuf, which leave zeros out");
+      throw new IllegalArgumentException("RecordTooLarge: a line of text must be smaller than " + (MAX_LINE + 1L)
+          + " bytes, this row has " + bytes + " or more (" + size + " features); use LibSVM or RecordIO-protobuf, which leave zeros out");
     }
   }
 }
