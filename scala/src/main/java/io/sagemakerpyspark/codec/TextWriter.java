@@ -246,7 +246,8 @@ final class TextWriter {
   private void refuse(long bytes) {
     if (bytes > MAX_LINE) {
       throw new IllegalArgumentException("RecordTooLarge: a line of text must be smaller than " + (MAX_LINE + 1L)
-          + " bytes, this row has " + bytes + " or more (" + size + " features); use LibSVM or RecordIO-protobuf, which leave zeros out");
+          + " bytes, this row has " + bytes + " or more (" + size + " features); use LibSVM or RecordIO-protobuf, which leave "
+          + "zeros out");
     }
   }
 }
