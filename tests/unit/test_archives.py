@@ -1,0 +1,39 @@
+"""Zip archives on the path of a worker: read again only where they have changed."""
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+SCRIPT = """
+import importlib, sys, zipimport
+sys.path.insert(0, sys.argv[1])
+import first_module
+from sagemaker_pyspark import archives
+reads = []
+original = zipimport._read_directory
+zipimport._read_directory = lambda path: reads.append(path) or original(path)
+archives.keep_unchanged()
+archives.keep_unchanged()
+for _ in range(3):
+    importlib.invalidate_caches()
+try:
+    import second_module
+except ImportError:
+    pass
+assert reads.count(sys.argv[1]) <= (0 if sys.version_info < (3, 13) else 1), reads
+with open(sys.argv[2], "rb") as new, open(sys.argv[1], "wb") as out:
+    out.write(new.read())
+importlib.invalidate_caches()
+import second_module
+print("fine", second_module.VALUE)
+"""
+
+
+def test_an_archive_is_read_again_only_where_it_changed(tmp_path):
+    for name, modules in (("old.zip", ["first_module"]), ("new.zip", ["first_module", "second_module"])):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for module in modules:
+                archive.writestr(f"{module}.py", "VALUE = 7\n")
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "old.zip"), str(tmp_path / "new.zip")],
+                          capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.stdout == "fine 7\n", done.stderr
