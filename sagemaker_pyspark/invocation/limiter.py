@@ -90,6 +90,7 @@ class TokenPool:
         self._taken: dict[int, float] = {}  # token: when its lock was taken
         self._idle: list[int] = []  # locked, passed on to the next thread
         self._waiting = 0
+        self._looking = False  # one thread looks for what other processes let go, the others wait for it
 
     @contextlib.contextmanager
     def token(self, stop: threading.Event) -> Iterator[None]:
@@ -117,14 +118,21 @@ class TokenPool:
                 while not stop.is_set():
                     if self._idle:
                         return self._idle.pop()
+                    if self._looking:
+                        self._changed.wait(0.1)
+                        continue
                     locked = self._lock()
                     if locked is not None:
                         return locked
-                    # Another process's release is seen by looking; one of ours wakes this up.
-                    self._changed.wait(random.uniform(0.0005, 0.002))
+                    self._looking = True
+                    try:  # another process's release is seen by looking; one of ours wakes this up
+                        self._changed.wait(random.uniform(0.0005, 0.002))
+                    finally:
+                        self._looking = False
                 return None
             finally:
                 self._waiting -= 1
+                self._changed.notify()  # whoever waits looks next
 
     def _release(self, token: int) -> None:
         with self._changed:
