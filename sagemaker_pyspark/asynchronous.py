@@ -5,9 +5,9 @@ For payloads up to 1 GB and answers that take up to an hour; the endpoint's inst
 from __future__ import annotations
 
 import random
+import threading
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,23 +44,24 @@ class AsyncTarget:
     destination: Destination
     wait_seconds: float = 900.0
 
-    def sender(self) -> Callable[[Any, int], Answer]:
-        def send(body: Any, rows: int) -> Answer:
-            key = f"{self.destination.prefix}async-input/{uuid.uuid4().hex}"
-            written = [key]
-            try:
-                self.session.call("s3", "put_object", Key=key, Body=bytes(body), **self.destination.put_arguments())
-                accepted = self.session.call(
-                    "sagemaker-runtime", "invoke_endpoint_async", EndpointName=self.endpoint_name,
-                    InputLocation=f"s3://{self.destination.bucket}/{key}", ContentType=self.content_type,
-                    Accept=self.accept, InvocationTimeoutSeconds=int(min(self.wait_seconds, LONGEST_SECONDS)))
-                return self._collect(accepted, written)
-            finally:
-                self._forget(written)
+    def sender(self) -> _Sender:
+        return _Sender(self)
 
-        return send
+    def send(self, body: Any, stop: threading.Event) -> Answer:
+        """Put a request on S3, have it answered, and read the answer."""
+        key = f"{self.destination.prefix}async-input/{uuid.uuid4().hex}"
+        written = [key]
+        try:
+            self.session.call("s3", "put_object", Key=key, Body=bytes(body), **self.destination.put_arguments())
+            accepted = self.session.call(
+                "sagemaker-runtime", "invoke_endpoint_async", EndpointName=self.endpoint_name,
+                InputLocation=f"s3://{self.destination.bucket}/{key}", ContentType=self.content_type,
+                Accept=self.accept, InvocationTimeoutSeconds=int(min(self.wait_seconds, LONGEST_SECONDS)))
+            return self._collect(accepted, written, stop)
+        finally:
+            self._forget(written)
 
-    def _collect(self, accepted: dict[str, Any], written: list[str]) -> Answer:
+    def _collect(self, accepted: dict[str, Any], written: list[str], stop: threading.Event) -> Answer:
         output, failure = _key(accepted["OutputLocation"]), _key(accepted.get("FailureLocation", ""))
         written += [key for key in (output, failure) if key]
         pause, deadline = 0.05, time.monotonic() + self.wait_seconds
@@ -73,7 +74,8 @@ class AsyncTarget:
                 raise errors.InvocationError(
                     f"endpoint {self.endpoint_name} refused the request: {failed['Body'].read()[:500]!r}",
                     code="ModelError", http_status=424, original_status=400, request_id=accepted.get("InferenceId"))
-            time.sleep(pause * random.uniform(0.75, 1.25))
+            if stop.wait(pause * random.uniform(0.75, 1.25)):
+                raise errors.InvocationError("stopped", code="Stopped")
             pause = min(pause * 1.5, 5.0)
         raise errors.Unreachable(
             f"no answer from asynchronous endpoint {self.endpoint_name} within {self.wait_seconds:.0f} s",
@@ -94,6 +96,19 @@ class AsyncTarget:
                               Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True})
         except errors.AwsError:
             pass
+
+
+class _Sender:
+    """Sends bodies to a target until it is told to stop."""
+
+    def __init__(self, target: AsyncTarget):
+        self._target, self._stop = target, threading.Event()
+
+    def stopped(self, stop: threading.Event) -> None:
+        self._stop = stop
+
+    def __call__(self, body: Any, rows: int) -> Answer:
+        return self._target.send(body, self._stop)
 
 
 def _key(uri: str) -> str:

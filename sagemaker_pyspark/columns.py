@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import DataType, StructType
 
-__all__ = ["Encoding", "TabularRows", "check_features", "check_label", "dimension", "encoding", "restore", "spark_type"]
+__all__ = ["Encoding", "TabularRows", "check_features", "check_label", "dimension", "encoding", "named", "restore", "spark_type"]
 
 log = logging.getLogger(__name__)
 
@@ -161,13 +161,18 @@ def _is_numeric_array(kind: DataType) -> bool:
     return kind.typeName() == "array" and _is_number(kind.elementType)  # type: ignore[attr-defined]
 
 
+def named(df: DataFrame, name: str) -> Column:
+    """The column of exactly this name, dots and all."""
+    return df["`" + name.replace("`", "``") + "`"]
+
+
 def dimension(df: DataFrame, name: str) -> Column:
     """Number of features of each row, as an int column: what ragged data and ``feature_dim`` are checked against."""
     import pyspark.sql.functions as F
 
     kind = df.schema[name].dataType
     storage = _storage(kind)
-    column = df[name]
+    column = named(df, name)
     if storage == "vector":
         inner = F.unwrap_udt(column)
         return F.when(inner["type"] == 0, inner["size"]).otherwise(F.size(inner["values"])).cast("int")
@@ -185,14 +190,14 @@ def _plain(df: DataFrame, name: str) -> Column:
 
     kind = df.schema[name].dataType
     if _is_number(kind):
-        return F.when(df[name].isNotNull(), F.array(df[name].cast("double")))
+        return F.when(named(df, name).isNotNull(), F.array(named(df, name).cast("double")))
     if _is_numeric_array(kind) and kind.elementType.typeName() not in ("float", "double"):  # type: ignore[attr-defined]
-        return df[name].cast("array<double>")
-    return df[name]
+        return named(df, name).cast("array<double>")
+    return named(df, name)
 
 
 def _jvm_argument(df: DataFrame, name: str, is_label: bool) -> Column:
-    return df[name].cast("double") if is_label else _plain(df, name)
+    return named(df, name).cast("double") if is_label else _plain(df, name)
 
 
 def _arrow_input(df: DataFrame, name: str, is_label: bool) -> Column:
@@ -200,10 +205,10 @@ def _arrow_input(df: DataFrame, name: str, is_label: bool) -> Column:
 
     kind = df.schema[name].dataType
     if is_label:
-        return df[name].cast("double")
+        return named(df, name).cast("double")
     if _storage(kind):
-        return F.unwrap_udt(df[name])
-    return _plain(df, name) if _is_numeric_array(kind) else df[name]
+        return F.unwrap_udt(named(df, name))
+    return _plain(df, name) if _is_numeric_array(kind) else named(df, name)
 
 
 # -- answers: declared field types to Spark and Arrow -------------------------------------------------------------------
@@ -216,6 +221,11 @@ def spark_type(kind: str) -> str:
 
 def restore(column: Column, kind: str) -> Column:
     """The field as the user sees it: ``vector`` fields become VectorUDT."""
+    import pyspark.sql.functions as F
+
+    if kind in ("vector", "array<double>", "array<float>") and not hasattr(F, "arrow_udf"):
+        # Before 4.1 answers pass through pandas, where a NaN of a list is taken for a null.
+        column = F.transform(column, lambda value: F.coalesce(value, F.lit(float("nan"))))
     if kind != "vector":
         return column
     from pyspark.ml.functions import array_to_vector
@@ -243,7 +253,7 @@ class TabularRows:
     def encoding(self, df: DataFrame) -> Encoding:
         import pyspark.sql.functions as F
 
-        whole = F.struct(*[df[name] for name in df.columns])
+        whole = F.struct(*[named(df, name) for name in df.columns])
         write = F.to_csv if self.kind == "csv" else F.to_json
         # An empty map of options has no string type, which Connect refuses.
         line = F.concat(write(whole, dict(self.options) or None), F.lit("\n")).cast("binary")

@@ -186,7 +186,9 @@ if api is not None:
             schema = to_arrow_schema(self._schema)
             if partition.part.path:
                 for frames in recordfiles.open_part(partition.part, self._session, self._owner):
-                    yield tensorrows.rows(frames, self._wanted).cast(schema)
+                    for batch in tensorrows.batches(frames, self._wanted):
+                        yield pa.RecordBatch.from_arrays(
+                            [column.cast(field.type) for column, field in zip(batch.columns, schema)], schema=schema)
 
     class _Message(api.WriterCommitMessage):
         def __init__(self, written: Any):
@@ -210,7 +212,7 @@ if api is not None:
             name = f"part-{context.partitionId():05d}-{uuid.uuid4().hex}.pbr" + (".gz" if self._gzip else "")
             writer: Any = None
             try:
-                for batch in _batches(iterator, self._schema):
+                for batch in _batches(iterator, self._schema, (self._features, self._label)):
                     if writer is None:
                         writer = self._folder.writer(self._job, name)
                         writer = recordfiles.Gzip(writer) if self._gzip else writer
@@ -229,7 +231,7 @@ if api is not None:
                 if values is not None and values.null_count:
                     raise errors.NullRows(
                         f"column {name!r} must not be null, {values.null_count} of {len(values)} rows are; drop or fill them")
-            return record.encode(features, None if labels is None else pc.cast(labels, pa.float64()))
+            return record.encode(features, None if labels is None else pc.cast(labels, pa.float64(), safe=False))
 
         def commit(self, messages: Any) -> None:
             self._folder.commit(self._job, _written(messages), self._replaced)
@@ -245,27 +247,33 @@ def _written(messages: Any) -> list[Any]:
 def _existing(folder: Any) -> list[str]:
     """Files that an overwrite replaces: those that reading would find now, recorded before anything is written."""
     try:
-        return [path for path, _ in folder.files()]
+        return [path for path, _ in folder.files(patterns=False)]
     except errors.InvalidParameter:  # nothing there
         return []
 
 
-def _batches(iterator: Iterator[Any], schema: StructType) -> Iterator[pa.RecordBatch]:
+def _batches(iterator: Iterator[Any], schema: StructType, names: tuple[str | None, ...]) -> Iterator[pa.RecordBatch]:
     for first in iterator:
         if isinstance(first, pa.RecordBatch):
             if first.num_rows:
                 yield first
             continue
-        yield _from_rows([first, *islice(iterator, _ROWS - 1)], schema)
+        yield _from_rows([first, *islice(iterator, _ROWS - 1)], schema, names)
 
 
-def _from_rows(rows: list[Any], schema: StructType) -> pa.RecordBatch:
-    arrays = []
+def _from_rows(rows: list[Any], schema: StructType, wanted: tuple[str | None, ...]) -> pa.RecordBatch:
+    """The columns that are written, and no other."""
+    from pyspark.sql.pandas.types import to_arrow_type
+
+    arrays, names = [], []
     for at, field in enumerate(schema.fields):
+        if field.name not in wanted:
+            continue
         kind, values = columns._storage(field.dataType), [row[at] for row in rows]
         if kind:
-            names = [f.name for f in tensorrows.ARROW[kind]]
+            members = [f.name for f in tensorrows.ARROW[kind]]
             serialize = field.dataType.serialize
-            values = [None if v is None else dict(zip(names, serialize(v))) for v in values]
-        arrays.append(pa.array(values, tensorrows.ARROW[kind] if kind else None))
-    return pa.RecordBatch.from_arrays(arrays, names=schema.names)
+            values = [None if v is None else dict(zip(members, serialize(v))) for v in values]
+        arrays.append(pa.array(values, tensorrows.ARROW[kind] if kind else to_arrow_type(field.dataType)))
+        names.append(field.name)
+    return pa.RecordBatch.from_arrays(arrays, names=names)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import errors
+from . import columns, errors
 from .codecs.record import ProtobufRequestRowSerializer
 from .codecs.text import CSVRequestRowSerializer, LibSVMRequestRowSerializer
 from .columns import TabularRows
@@ -32,7 +32,7 @@ def project(df: DataFrame, settings: TrainingSettings) -> DataFrame:
         raise errors.UnsupportedColumn(
             f"trainingProjectedColumns must name columns of the DataFrame: {missing[0]!r} is not among "
             f"{', '.join(df.columns)}", column=missing[0])
-    return df.select(*[df[name] for name in settings.projected_columns])
+    return df.select(*[columns.named(df, name) for name in settings.projected_columns])
 
 
 def training_rows(df: DataFrame, settings: TrainingSettings, request: RequestRowSerializer, supervised: bool | None

@@ -94,7 +94,9 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
         self._trained: training.TrainedModel | None = None
         self._deployment_: Deployment | None = None
         self._kept: list[Any] = []
-        self._observed: Observed | None = None
+        # Lists, so that copies share what they hold.
+        self._leaving: list[Any] = []
+        self._last: list[Observed | None] = [None]
         if uid:
             self._resetUid(uid)
         if endpointCreationPolicy == EndpointCreationPolicy.CREATE_ON_CONSTRUCT and not existingEndpointName:
@@ -202,6 +204,14 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
         """What the requests of the last ``transform`` came to: how many, retries, throttles, latencies, bytes, rows, over all
         and for each partition. None before an action has run to its end, and for ``mode="batch"`` and streams."""
         return self._observed.metrics() if self._observed is not None else None
+
+    @property
+    def _observed(self) -> Observed | None:
+        return self._last[0]
+
+    @_observed.setter
+    def _observed(self, value: Observed | None) -> None:
+        self._last[0] = value
 
     def getCreatedResources(self) -> CreatedResources:
         """Names of what this model created on SageMaker."""
@@ -317,8 +327,8 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
 
     def _keep(self, resource: Any) -> None:
         """Remember something with ``unpersist`` that lives until :meth:`unpersist` or the interpreter's exit."""
-        if not self._kept:
-            atexit.register(_release, self._kept)
+        if not self._leaving:
+            self._leaving.append(atexit.register(_release_at_exit, self._kept))
         self._kept.append(resource)
 
     def _error_column(self) -> str | None:
@@ -332,8 +342,18 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
         return StructType([*(schema.fields if self._prepend else ()), *added.fields])
 
     def unpersist(self) -> SageMakerModel:
-        """Release the predictions that ``sendOnce`` keeps in Spark's storage."""
-        _release(self._kept)
+        """Release what transforms keep: predictions in Spark's storage (``sendOnce``), and their objects on S3 of
+        ``mode="batch"`` and ``materialize="auto"``.
+
+        Raises
+        ------
+        CleanupError
+            Naming the objects that could not be deleted; call it again.
+        """
+        remaining = _release(self._kept)
+        if remaining:
+            raise errors.CleanupError(f"{len(remaining)} objects could not be deleted; first: {remaining[0]}",
+                                      remaining=tuple(remaining))
         return self
 
     # -- the endpoint's life ------------------------------------------------------------------------------------------
@@ -394,14 +414,27 @@ class SageMakerModel(Model, InferenceParams, JsonStage):
         return model
 
 
-def _release(kept: list[Any]) -> None:
-    """Release what transforms keep. At exit Spark may be gone, and its storage with it."""
+def _release(kept: list[Any]) -> list[str]:
+    """Release what transforms keep, and name what is left. At exit Spark may be gone, and its storage with it."""
+    remaining: list[str] = []
+    failed = []
     while kept:
         resource = kept.pop()
         try:
             resource.unpersist()
+        except errors.CleanupError as problem:
+            failed.append(resource)
+            remaining += problem.details.get("remaining", ())
         except Exception as problem:
             log.debug("releasing predictions: %s", problem)
+    kept += failed
+    return remaining
+
+
+def _release_at_exit(kept: list[Any]) -> None:
+    remaining = _release(kept)
+    if remaining:
+        log.warning("predictions on S3 were not deleted: %s", ", ".join(remaining[:20]))
 
 
 def _uri(path: Any) -> str | None:

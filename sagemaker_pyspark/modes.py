@@ -116,6 +116,8 @@ def _algorithm(model: SageMakerModel) -> str:
 def _batch(model: SageMakerModel, df: DataFrame) -> DataFrame:
     """One transform job, run now: its answers are on S3 when this returns, and are deleted by ``unpersist`` or at exit."""
     session = model.session.resolved()
+    if model._error_column() is not None:
+        raise errors.InvalidParameter("onError must be 'raise' for mode='batch', which is one job over all rows")
     if not model.endpointInstanceType:
         raise errors.InvalidParameter("mode='batch' needs an instance type: endpointInstanceType must be set")
     request = model.requestRowSerializer

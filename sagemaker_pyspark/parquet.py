@@ -27,11 +27,12 @@ def plan(df: DataFrame, serializer: Any, codec: str) -> tuple[DataFrame, Worker,
         return df, ParquetWorker((), 0, False), "arrow"
     columns.check_features(df.schema, features)
     kind = df.schema[features].dataType
-    flat = vector_to_array(df[features]) if type(kind).__name__ == "VectorUDT" else df[features].cast("array<double>")
+    column = columns.named(df, features)
+    flat = vector_to_array(column) if type(kind).__name__ == "VectorUDT" else column.cast("array<double>")
     projection = [flat.alias("features"), columns.dimension(df, features).alias("dimension")]
     if label in df.columns:
         columns.check_label(df.schema, label)
-        projection.insert(1, df[label].cast("double").alias("label"))
+        projection.insert(1, columns.named(df, label).cast("double").alias("label"))
     return df.select(*projection), ParquetWorker(("features", "label"), len(projection) - 1, True), "arrow"
 
 

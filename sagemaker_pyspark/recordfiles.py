@@ -1,8 +1,10 @@
 """Files of records, on this machine's file system or on S3: listing, reading ranges, and writing that is seen all at once."""
 from __future__ import annotations
 
+import contextlib
 import glob
 import gzip
+import io
 import os
 import shutil
 import uuid
@@ -55,7 +57,8 @@ def open_part(part: Part, session: Session, owner: str | None = None) -> Iterato
     where = folder(part.path, session, owner)
     with where.open(part.path) as read:
         if part.path.endswith(".gz"):
-            with gzip.GzipFile(fileobj=_Sequential(read, part.size)) as stream:  # type: ignore[call-overload]
+            whole = io.BufferedReader(_Sequential(read, part.size), split.WINDOW_BYTES)
+            with gzip.GzipFile(fileobj=whole) as stream:
                 yield from split.walk(stream.read)
         else:
             yield from split.part(read, part.size, part.index, part.part_bytes)
@@ -69,24 +72,39 @@ def folder(path: str, session: Session, owner: str | None = None) -> Any:
     if parsed.scheme and parsed.scheme != "file":
         raise errors.InvalidParameter(
             f"a path must be local or on s3://, got {path!r}; for other file systems copy it first, or use the JVM data source")
-    return LocalFolder(unquote(parsed.path) if parsed.scheme else path)
+    if not parsed.scheme:
+        return LocalFolder(path)
+    rest = path.split(":", 1)[1]  # '#' and '?' are letters of a name
+    return LocalFolder(unquote("/" + rest[2:].partition("/")[2] if rest.startswith("//") else rest))
 
 
-class _Sequential:
-    """What gzip needs of a file."""
+class _Sequential(io.RawIOBase):
+    """A file read from its beginning to its end, a window at a time: on S3 each read is a request."""
 
     def __init__(self, read: Any, size: int):
         self._read, self._size, self._at = read, size, 0
 
-    def read(self, count: int = -1) -> bytes:
-        count = self._size - self._at if count < 0 else min(count, self._size - self._at)
-        data = self._read(self._at, count) if count else b""
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._read(self._at, min(len(buffer), self._size - self._at)) if self._at < self._size else b""
+        buffer[:len(data)] = data
         self._at += len(data)
-        return data
+        return len(data)
 
 
 def _is_data(name: str) -> bool:
     return not name.startswith(("_", "."))
+
+
+def _is_meant(path: str, pattern: str) -> bool:
+    """Whether a pattern's match is data: a hidden name is only where the pattern itself asks for one."""
+    return all(_is_data(name) or not _is_data(asked) for name, asked in zip(path.split("/"), pattern.split("/")))
+
+
+def _refuse(problem: OSError) -> None:
+    raise problem
 
 
 # -- this machine -------------------------------------------------------------------------------------------------------
@@ -98,14 +116,17 @@ class LocalFolder:
     def __init__(self, path: str):
         self.path = path
 
-    def files(self) -> list[tuple[str, int]]:
-        found = sorted(glob.glob(self.path)) if glob.has_magic(self.path) and not os.path.exists(self.path) else [self.path]
+    def files(self, patterns: bool = True) -> list[tuple[str, int]]:
+        """(path, bytes) of each file of data; what is written is never looked up as a pattern."""
+        found = [self.path]
+        if patterns and glob.has_magic(self.path) and not os.path.exists(self.path):
+            found = sorted(path for path in glob.glob(self.path) if _is_meant(path, self.path))
         files: list[str] = []
         for path in found:
             if os.path.isfile(path):
                 files.append(path)
             elif os.path.isdir(path):
-                for root, folders, names in os.walk(path):
+                for root, folders, names in os.walk(path, onerror=_refuse):
                     folders[:] = sorted(filter(_is_data, folders))
                     files += [os.path.join(root, name) for name in sorted(names) if _is_data(name)]
             else:
@@ -128,10 +149,19 @@ class LocalFolder:
 
     def commit(self, job: str, written: list[Any], replaced: list[str]) -> None:
         os.makedirs(self.path, exist_ok=True)
-        for path in written:
-            os.replace(path, os.path.join(self.path, os.path.basename(path)))
+        moved: list[str] = []
+        try:
+            for path in written:
+                seen = os.path.join(self.path, os.path.basename(path))
+                os.replace(path, seen)
+                moved.append(seen)
+        except BaseException:  # all or nothing
+            for path in moved:
+                os.remove(path)
+            raise
         for path in replaced:
-            os.remove(path)
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path)
         shutil.rmtree(job, ignore_errors=True)
 
     def abort(self, job: str, written: list[Any]) -> None:
@@ -182,16 +212,19 @@ class S3Folder:
         self.bucket, self.key, self.session, self._owner = bucket, key, session, owner
         self.read_arguments = {"Bucket": bucket, **({"ExpectedBucketOwner": owner} if owner else {})}
 
-    def files(self) -> list[tuple[str, int]]:
-        if glob.has_magic(self.key):
+    def files(self, patterns: bool = True) -> list[tuple[str, int]]:
+        """(path, bytes) of each object of data."""
+        if patterns and glob.has_magic(self.key):
             raise errors.InvalidParameter(f"patterns are not looked up on S3, got {self.key!r}; give a prefix or a key")
         found = [(item["Key"], item["Size"]) for item in self.session.pages(
             "s3", "list_objects_v2", "Contents", Prefix=self.key, **self.read_arguments)]
         folder = self.key if self.key.endswith("/") or not self.key else self.key + "/"
-        exact = [(key, size) for key, size in found if key == self.key and not key.endswith("/")]
+        inside = [key for key, _ in found if key.startswith(folder)]
+        # An empty object of the folder's own name is a marker that some tools leave.
+        exact = [(key, size) for key, size in found if key == self.key and not key.endswith("/") and (size or not inside)]
         files = exact or [(key, size) for key, size in found if key.startswith(folder)
                           and all(map(_is_data, key[len(folder):].split("/"))) and not key.endswith("/")]
-        if not files and not found:
+        if not files and not inside:
             raise errors.InvalidParameter(f"s3://{self.bucket}/{self.key} does not exist or is empty")
         return [(f"s3://{self.bucket}/{key}", size) for key, size in files]
 
@@ -208,15 +241,24 @@ class S3Folder:
         return _S3Writer(self.session, {"Bucket": self.bucket, "Key": self._prefix() + name, "ExpectedBucketOwner": job})
 
     def commit(self, job: str, written: list[Any], replaced: list[str]) -> None:
-        for where, upload, etags in written:
-            self.session.call("s3", "complete_multipart_upload", **where, UploadId=upload, MultipartUpload={
-                "Parts": [{"PartNumber": at, "ETag": etag} for at, etag in enumerate(etags, 1)]})
+        tried: list[dict[str, str]] = []
+        try:
+            for where, upload, etags in written:
+                tried.append(where)
+                self.session.call("s3", "complete_multipart_upload", **where, UploadId=upload, MultipartUpload={
+                    "Parts": [{"PartNumber": at, "ETag": etag} for at, etag in enumerate(etags, 1)]})
+        except BaseException:  # all or nothing; the names are random and ours
+            for where in tried:
+                with contextlib.suppress(errors.AwsError):
+                    self.session.call("s3", "delete_object", **where)
+            raise
         for path in replaced:
             self.session.call("s3", "delete_object", Bucket=self.bucket, Key=path.split("/", 3)[3], ExpectedBucketOwner=job)
 
     def abort(self, job: str, written: list[Any]) -> None:
         for where, upload, _ in written:
-            self.session.call("s3", "abort_multipart_upload", **where, UploadId=upload)
+            with contextlib.suppress(errors.AwsError):  # completed already, and taken back by the commit that failed
+                self.session.call("s3", "abort_multipart_upload", **where, UploadId=upload)
 
 
 class _S3Reader:

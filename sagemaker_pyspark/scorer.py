@@ -103,8 +103,14 @@ class Scorer:
         from pyspark.sql.functions import PandasUDFType, pandas_udf
 
         def run(batches: Any) -> Any:
+            import pandas as pd
+
+            def exact(kind: pa.DataType) -> Any:
+                """Types of pandas that tell null from NaN, and keep whole numbers whole beside a null."""
+                return pd.ArrowDtype(kind) if pa.types.is_integer(kind) or pa.types.is_floating(kind) else None
+
             for batch in self(batches):
-                yield batch.to_pandas()
+                yield batch.to_pandas(types_mapper=exact)
 
         with warnings.catch_warnings():  # types are preferred, but cannot say "one column or several"
             warnings.simplefilter("ignore", UserWarning)
@@ -134,7 +140,7 @@ def _arrow(values: Any) -> pa.Array:
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if hasattr(values, "columns"):  # a struct column reaches a pandas UDF as a DataFrame
-        batch = pa.RecordBatch.from_pandas(values, preserve_index=False)
+        batch = pa.RecordBatch.from_arrays([_series(values[name]) for name in values.columns], list(values.columns))
         # pandas has no null struct: a null row arrives as one whose members are all null.
         absent = np.logical_and.reduce([np.asarray(column.is_null()) for column in batch.columns])
         return pa.StructArray.from_arrays(batch.columns, fields=list(batch.schema), mask=pa.array(absent))
@@ -144,5 +150,10 @@ def _arrow(values: Any) -> pa.Array:
         kind = tensorrows.ARROW["vector" if type(udt).__name__ == "VectorUDT" else "matrix"]
         names = [kind.field(at).name for at in range(kind.num_fields)]
         return pa.array([None if v is None else dict(zip(names, udt.serialize(v))) for v in values], kind)
-    array = pa.Array.from_pandas(values)
+    return _series(values)
+
+
+def _series(values: Any) -> pa.Array:
+    """In a column of objects a null is None, and a NaN inside a list is a number."""
+    array = pa.array(values.to_numpy(), from_pandas=False) if values.dtype == object else pa.Array.from_pandas(values)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

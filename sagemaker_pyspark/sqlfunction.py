@@ -1,6 +1,7 @@
 """A model as a SQL function: ``SELECT score(features).closest_cluster FROM t``."""
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ def register(model: SageMakerModel, spark: SparkSession, name: str) -> Any:
     from .modes import source
 
     target, request = source(model)
-    options = model._options(pool=f"sagemaker-pyspark-{name}")
+    options = model._options(pool=f"sagemaker-pyspark-{uuid.uuid4().hex}")
     if model.isDefined("maxConcurrency"):
         executors, most = inference.executors(spark), model.getOrDefault("maxConcurrency")
         if executors is None or most < executors:

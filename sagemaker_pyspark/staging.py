@@ -267,8 +267,8 @@ def _describe_nulls(df: DataFrame, serializer: Any, nulls: int) -> str:
              if n in df.columns]
     found = []
     for name in names:
-        first: Any = (df.select(name).withColumn("__partition", F.spark_partition_id())
-                 .withColumn("__id", F.monotonically_increasing_id()).filter(F.col(name).isNull())
+        first: Any = (df.select(columns.named(df, name).alias("__value")).withColumn("__partition", F.spark_partition_id())
+                 .withColumn("__id", F.monotonically_increasing_id()).filter(F.col("__value").isNull())
                  .agg(F.count("*").alias("n"), F.min("__id").alias("at")).first())
         if first["n"]:
             # monotonically_increasing_id is partition << 33 | row within the partition (Source: its documentation).

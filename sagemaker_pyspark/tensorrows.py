@@ -1,6 +1,8 @@
 """Decoded records to Arrow columns: label, features as vector, matrix or array, and everything else a record holds."""
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pyarrow as pa
 from . import errors
 from .codecs import decode, recordio
 
-__all__ = ["ARROW", "EVERYTHING", "rows"]
+__all__ = ["ARROW", "EVERYTHING", "batches", "rows"]
 
 _DOUBLES, _INTS = pa.list_(pa.float64()), pa.list_(pa.int32())
 _TENSOR = pa.struct([("kind", pa.string()), ("values", _DOUBLES), ("keys", pa.list_(pa.int64())),
@@ -31,6 +33,27 @@ _ELSE = "read it with option tensors=true and a schema without this column"
 _LARGEST = 2**31 - 1
 #: Values a sparse row is written out to, at most: a few bytes of a record must not ask for gigabytes.
 _MOST_DENSE = 1 << 24
+#: And so many in all rows of a batch.
+_BATCH_VALUES = 1 << 22
+
+
+def batches(frames: memoryview, wanted: list[tuple[str, str, str]]) -> Iterator[pa.RecordBatch]:
+    """Whole frames as batches: one, unless sparse rows are written out, which a few bytes may make large."""
+    starts, lengths = recordio.scan(frames)
+    wide = any(kind in ("array", "matrix") for _, _, kind in wanted)
+    if not wide or len(starts) == 0 or decode._uniform(frames, starts, lengths) is not None:
+        yield rows(frames, wanted)
+        return
+    first = begin = values = 0
+    for at, (start, size) in enumerate(zip(starts, lengths)):
+        tensor = decode._record(frames[start:start + size], int(start)).features.get("values")
+        sparse = tensor is not None and _is_sparse(tensor)
+        claimed = min(math.prod(tensor.shape or ()), _MOST_DENSE) if sparse else int(size) // 4  # type: ignore[union-attr]
+        if at > first and values + claimed > _BATCH_VALUES:
+            yield rows(frames[begin:int(start) - recordio.HEADER], wanted)
+            first, begin, values = at, int(start) - recordio.HEADER, 0
+        values += claimed
+    yield rows(frames[begin:], wanted)
 
 
 def rows(frames: memoryview, wanted: list[tuple[str, str, str]]) -> pa.RecordBatch:

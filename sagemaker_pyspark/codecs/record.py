@@ -122,7 +122,7 @@ def _numbers(values: pa.Array, what: str) -> pa.Array:
     kind = values.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind)):
         raise errors.CodecError(f"{what} must be numbers, got {kind}; cast the column")
-    return values.cast(pa.float64())
+    return values.cast(pa.float64(), safe=False)  # beyond 2^53 to the nearest, as Spark's own cast
 
 
 def _float32(values: np.ndarray) -> np.ndarray:
@@ -135,9 +135,7 @@ def _from_lists(features: pa.Array, labels: np.ndarray | None) -> pa.Array:
     if pa.types.is_fixed_size_list(features.type):
         features = features.cast(pa.list_(features.type.value_type))
     if not (pa.types.is_list(features.type) or pa.types.is_large_list(features.type)):
-        if not (pa.types.is_integer(features.type) or pa.types.is_floating(features.type)):
-            raise errors.CodecError(f"features must be vectors, matrices, lists of numbers or numbers; got {features.type}")
-        return _binary(*encode_dense(np.asarray(features.cast(pa.float64())).reshape(-1, 1), labels))
+        return _binary(*encode_dense(np.asarray(_numbers(features, "features")).reshape(-1, 1), labels))
     values = _no_nulls(features.flatten())
     lengths = np.asarray(features.value_lengths())
     flat = np.asarray(values if pa.types.is_floating(values.type) else _numbers(values, "features"))
@@ -157,6 +155,11 @@ def _from_vectors(features: pa.Array, labels: np.ndarray | None) -> pa.Array:
     if not (np.asarray(indices.value_lengths().fill_null(0)) == np.where(sparse, lengths, 0)).all():
         raise errors.CodecError("a sparse vector must have as many indices as values")
     dims = np.where(sparse, np.asarray(size.fill_null(0)), -1)
+    own = np.repeat(dims, np.where(sparse, lengths, 0))
+    wrong = np.flatnonzero((keys < 0) | (keys >= own))
+    if len(wrong):  # mllib's vectors do not promise it
+        raise errors.CodecError("the indices of a sparse vector must be below its size, got "
+                                f"{keys[wrong[0]]} in a row of {own[wrong[0]]}")
     return _ragged(lengths, flat, keys, dims, labels)
 
 

@@ -27,7 +27,7 @@ ERROR_TYPE = pa.struct([("code", pa.string()), ("message", pa.string()), ("http_
                         ("request_id", pa.string()), ("attempts", pa.int32())])
 
 #: ``(body, rows) -> Answer``. Where it has a method ``prepared(body, rows) -> (() -> Answer)``, that is called first, so that
-#: signing a request takes no time from the places in flight.
+#: signing a request takes no time from the places in flight. A method ``stopped(event)`` is told what ends a long wait.
 Send = Callable[[Any, int], "Answer"]
 Decode = Callable[[bytes, "str | None", "int | None"], pa.RecordBatch]
 
@@ -78,17 +78,19 @@ def invoke(arrays: Iterator[pa.Array], send: Send, decode: Decode, body: Callabl
     try:
         more = True
         while more or window:
-            while more and _room(len(window), waiting, options):
+            while more and _room(len(window), waiting + run.answered, options):
                 request = next(cut, None)
                 if request is None:
                     more = False
                 else:
-                    window.append((pool.submit(run.answer, request), len(request.data)))
+                    window.append((pool.submit(run.whole, request), len(request.data)))
                     waiting += len(request.data)
             if window:
                 first, size = window.popleft()
-                yield from first.result()
+                batches = first.result()
+                run.holds(-sum(batch.nbytes for batch in batches))
                 waiting -= size
+                yield from batches
     finally:
         run.stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -116,9 +118,21 @@ class _Run:
         self.pool = TokenPool(options.pool_directory, options.pool_size) if options.pool_size else None
         self.budget = retry.Budget(options.retry_budget)
         self.rng = random.Random()
+        self.answered, self._lock = 0, threading.Lock()  # bytes of answers that wait to be read
+        getattr(send, "stopped", lambda stop: None)(self.stop)
         self.most_rows = options.max_request_rows  # less once the endpoint could not take so many
         self.failed_in_a_row = self.slow_in_a_row = 0
         self.cause: BaseException | None = None  # of the stop: what the other threads' ends are blamed on
+
+    def whole(self, request: Request) -> list[pa.RecordBatch]:
+        """Answers of one request, counted while they wait to be read."""
+        batches = self.answer(request)
+        self.holds(sum(batch.nbytes for batch in batches))
+        return batches
+
+    def holds(self, size: int) -> None:
+        with self._lock:
+            self.answered += size
 
     def answer(self, request: Request, tries: int | None = None) -> list[pa.RecordBatch]:
         """Answers of one request, in one or more batches.
@@ -141,6 +155,8 @@ class _Run:
             except Exception as problem:
                 if self.cause is not None:
                     raise self.cause from None
+                if self.stop.is_set():  # nobody reads on: neither split nor blamed on a row
+                    raise
                 kind = retry.classify(problem)
                 if kind == retry.THROTTLED:
                     throttles += 1
@@ -169,6 +185,8 @@ class _Run:
         return [*self.answer(left, tries), *self.answer(right, tries)]
 
     def _once(self, request: Request) -> pa.RecordBatch:
+        if self.stop.is_set():
+            raise errors.InvocationError("stopped", code="Stopped")
         send = self.prepared(self.body(request.data), request.rows)
         with self.limiter.slot(self.stop), self._token():
             if self.stop.is_set():
@@ -248,7 +266,8 @@ class _Run:
                if broken else "")
         details = dict(getattr(problem, "details", {}))
         details["attempts"] = attempts
-        telling = (errors.RowCountMismatch, errors.CodecError, errors.AccessDenied, errors.ExpiredCredentials, errors.NotFound)
+        telling = (errors.RowCountMismatch, errors.CodecError, errors.DimensionMismatch, errors.AccessDenied,
+                   errors.ExpiredCredentials, errors.NotFound)
         kind: Any = type(problem) if isinstance(problem, telling) else errors.InvocationError
         return kind(f"{where} got no answer after {attempts} tries. {why}{type(problem).__name__}: {problem}", **details)
 

@@ -1,10 +1,12 @@
 """How many requests may be in flight: within a task, adapting to the endpoint, and over all workers of an executor."""
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
 import random
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -142,7 +144,7 @@ class TokenPool:
                 self._idle.append(token)
             else:
                 del self._taken[token]
-                fcntl.flock(self._files[token], fcntl.LOCK_UN)
+                os.close(self._files.pop(token))  # which lets go of the lock
             self._changed.notify()
 
     def _lock(self) -> int | None:
@@ -152,14 +154,25 @@ class TokenPool:
             token = (start + at) % self._size
             if token in self._taken:
                 continue
-            if token not in self._files:
-                os.makedirs(self._directory, mode=0o700, exist_ok=True)
-                self._files[token] = os.open(os.path.join(self._directory, f"{token}.lock"),
-                                             os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            _directory(self._directory)
+            file = os.open(os.path.join(self._directory, f"{token}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(self._files[token], fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
+                os.close(file)
                 continue
-            self._taken[token] = time.monotonic()
+            self._files[token], self._taken[token] = file, time.monotonic()
             return token
         return None
+
+
+_made: set[str] = set()
+
+
+def _directory(path: str) -> None:
+    """The folder of lock files, removed when this process ends: others make it again if they still need it, and the bound is
+    then theirs alone for a moment."""
+    if path not in _made:
+        _made.add(path)
+        atexit.register(shutil.rmtree, path, True)
+    os.makedirs(path, mode=0o700, exist_ok=True)

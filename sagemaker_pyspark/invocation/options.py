@@ -36,7 +36,7 @@ class Options:
         After so many failed rows, or twice as many timeouts, without an answer between them it is the endpoint that is
         broken and not the rows.
     window_bytes : int
-        Bytes of requests that may wait for an earlier one's answer, beside those in flight.
+        Bytes of requests and answers that may wait for an earlier one's answer, beside those in flight.
     pool_directory : str
         Names the lock files of the job-wide bound.
     pool_size : int

@@ -23,6 +23,8 @@ SLOW = "slow"
 #: The endpoint asks for fewer requests.
 THROTTLED = "throttled"
 
+#: A service that asks for more is asked again all the same.
+LONGEST_RETRY_AFTER_SECONDS = 300.0
 _PASSING = frozenset({"ServiceUnavailable", "ServiceUnavailableException", "InternalFailure", "InternalServerError",
                       "InternalServerException", "InternalDependencyException", "RequestTimeout"})
 
@@ -41,7 +43,7 @@ def classify(problem: BaseException) -> str:
         return FATAL
     if isinstance(problem, errors.Unreachable):
         return SLOW if problem.code in ("ReadTimeoutError", "AsyncTimeout") else RETRY
-    if isinstance(problem, (errors.RowCountMismatch, errors.CodecError)):
+    if isinstance(problem, (errors.RowCountMismatch, errors.CodecError, errors.DimensionMismatch)):
         return ROW
     if not isinstance(problem, (errors.AwsError, errors.InvocationError)):
         return FATAL
@@ -84,7 +86,7 @@ def pause_seconds(options: Options, tries: int, problem: BaseException, rng: ran
     """
     pause = rng.uniform(0, min(options.backoff_cap_seconds, options.backoff_seconds * 2 ** min(tries - 1, 20)))
     try:
-        return max(pause, float(getattr(problem, "retry_after", None) or 0))
+        return max(pause, min(float(getattr(problem, "retry_after", None) or 0), LONGEST_RETRY_AFTER_SECONDS))
     except ValueError:
         return pause
 

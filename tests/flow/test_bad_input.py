@@ -5,7 +5,7 @@ from sagemaker_pyspark import IAMRole, S3DataPath, SageMakerEstimator, SageMaker
 from sagemaker_pyspark.algorithms import KMeansSageMakerEstimator, LinearLearnerRegressor, XGBoostSageMakerEstimator
 from sagemaker_pyspark.session import Session
 from sagemaker_pyspark.transformation.deserializers import CSVResponseRowDeserializer
-from sagemaker_pyspark.transformation.serializers import UnlabeledCSVRequestRowSerializer
+from sagemaker_pyspark.transformation.serializers import ProtobufRequestRowSerializer, UnlabeledCSVRequestRowSerializer
 
 INSTANCE = ("ml.m5.xlarge", 1, "ml.m5.xlarge", 1)
 
@@ -188,3 +188,13 @@ else:
 def test_an_unused_xgboost_version_is_named(spark, nothing_left):
     with pytest.raises(errors.Unresolved, match="3.2-0"):
         XGBoostSageMakerEstimator(num_round=1, version="0.1").fit(vectors(spark, [(1.0, [1.0])], ("label", "features")))
+
+
+def test_names_with_dots_and_backticks(spark, aws, echo):
+    from pyspark.ml.linalg import Vectors
+
+    df = spark.createDataFrame([(float(i), Vectors.dense([float(i)]), (1,)) for i in range(5)],
+                               ["sepal.length", "the.features", "sepal"])
+    model = echo(request=ProtobufRequestRowSerializer(featuresColumnName="the.features"))
+    assert [r.score for r in model.transform(df).collect()] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert [r.score for r in model.copy().setCodec("numpy").transform(df).collect()] == [0.0, 1.0, 2.0, 3.0, 4.0]

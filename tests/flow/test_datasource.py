@@ -12,7 +12,7 @@ import pyspark.sql.functions as F  # noqa: E402
 from pyspark.ml.linalg import Matrices, SparseVector, Vectors  # noqa: E402
 from vectors import CASES, REFUSED, VECTORS, load, number  # noqa: E402
 
-from sagemaker_pyspark import datasource, errors, tensorrows  # noqa: E402
+from sagemaker_pyspark import datasource, errors, recordfiles, tensorrows  # noqa: E402
 from sagemaker_pyspark.codecs import decode, message, record, recordio  # noqa: E402
 
 OLD = int(pyspark.__version__.split(".")[0]) < 4
@@ -198,7 +198,7 @@ def test_rows_of_spark_4_0_become_the_same_bytes():
 
     schema = StructType().add("label", DoubleType()).add("features", VectorUDT())
     rows = [(1.0, Vectors.dense([1.0, 2.0])), (2.0, Vectors.sparse(9, [3], [4.0]))]
-    [batch] = datasource._batches(iter(rows), schema)
+    [batch] = datasource._batches(iter(rows), schema, ("label", "features"))
     assert [bytes(v.as_py()) for v in record.encode(batch.column(1), batch.column(0))] == [
         record.encode_tensor([1.0, 2.0], label=1.0), record.encode_tensor([4.0], [3], [9], 2.0)]
 
@@ -238,3 +238,110 @@ def test_what_we_compress_is_gzip(spark, tmp_path):
     df.coalesce(1).write.format("sagemaker").option("compression", "gzip").mode("append").save(str(tmp_path))
     [path] = Path(tmp_path).glob("*.gz")
     assert len(decode.decode(gzip.decompress(path.read_bytes()))) == 20
+
+
+@needs_4
+def test_overwrite_touches_no_other_folder(source, tmp_path, spark):
+    (tmp_path / "run1").mkdir()
+    (tmp_path / "run1" / "part-0.pbr").write_bytes(b"")
+    for name in ("run[1]", "run1#old", "run?"):
+        spark.createDataFrame([([1.0],)], ["features"]).write.format("sagemaker").mode("overwrite").save(
+            f"{tmp_path}/{name}" if "#" not in name else f"file://{tmp_path}/{name}")
+        assert (tmp_path / name).is_dir() and (tmp_path / "run1" / "part-0.pbr").exists()
+    assert source.load(str(tmp_path / "run[1]")).count() == 1
+
+
+def test_patterns_read_no_hidden_names(tmp_path):
+    for name in ("run1/_temporary-x/part-9.pbr", "run1/_meta", "run1/part-0.pbr", "run1/.crc"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = recordfiles.LocalFolder(f"{tmp_path}/run1/*").files()
+    assert [Path(path).name for path, _ in found] == ["part-0.pbr"]
+
+
+def test_a_failed_commit_leaves_nothing(tmp_path):
+    folder = recordfiles.LocalFolder(str(tmp_path / "out"))
+    job = folder.begin()
+    written = []
+    for name in ("a.pbr", "b.pbr"):
+        writer = folder.writer(job, name)
+        writer.write(b"x")
+        written.append(writer.close())
+    os.remove(written[1])
+    with pytest.raises(FileNotFoundError):
+        folder.commit(job, written, [])
+    assert not list((tmp_path / "out").glob("*.pbr"))
+
+
+@needs_4
+def test_s3_markers_siblings_and_failed_commits(spark, aws):
+    client, bucket = aws.session.client("s3"), "datasource-edges"
+    client.create_bucket(Bucket=bucket)
+
+    def folder(key):
+        return recordfiles.folder(f"s3://{bucket}/{key}", aws.session)
+
+    try:
+        client.put_object(Bucket=bucket, Key="train-2024/p.pbr", Body=b"x")
+        with pytest.raises(errors.InvalidParameter, match="does not exist"):
+            folder("train").files()
+        client.put_object(Bucket=bucket, Key="train", Body=b"")
+        client.put_object(Bucket=bucket, Key="train/p.pbr", Body=b"x")
+        assert [path for path, _ in folder("train").files()] == [f"s3://{bucket}/train/p.pbr"]
+        target = folder("out")
+        job = target.begin()
+        written = []
+        for name in ("a.pbr", "b.pbr"):
+            writer = target.writer(job, name)
+            writer.write(b"x")
+            written.append(writer.close())
+        where, upload, etags = written[1]
+        broken = [written[0], (where, upload, ["0" * 32])]
+        with pytest.raises(errors.AwsError):
+            target.commit(job, broken, [])
+        target.abort(job, written)
+        assert "Contents" not in client.list_objects_v2(Bucket=bucket, Prefix="out/")
+        assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
+    finally:
+        for item in client.list_objects_v2(Bucket=bucket).get("Contents", []):
+            client.delete_object(Bucket=bucket, Key=item["Key"])
+        client.delete_bucket(Bucket=bucket)
+
+
+def test_sparse_rows_written_out_come_in_small_batches():
+    frames = memoryview(b"".join(record.encode_tensor([1.0], [7], [100_000]) for _ in range(200)))
+    found = list(tensorrows.batches(frames, [("features", "features", "array")]))
+    assert sum(batch.num_rows for batch in found) == 200 and max(batch.num_rows for batch in found) <= 42
+    assert len(list(tensorrows.batches(frames, [("features", "features", "vector")]))) == 1
+
+
+def test_gzip_is_read_in_windows(tmp_path):
+    data = b"".join(record.encode_tensor(np.random.default_rng(i).random(50)) for i in range(2000))
+    (tmp_path / "x.gz").write_bytes(gzip.compress(data[:200_000 // 216 * 216]) + gzip.compress(data[200_000 // 216 * 216:]))
+    size, reads = (tmp_path / "x.gz").stat().st_size, []
+    content = (tmp_path / "x.gz").read_bytes()
+
+    class Reader:
+        def __enter__(self):
+            return lambda at, count: reads.append(count) or content[at:at + count]
+
+        def __exit__(self, *_):
+            pass
+
+    where = type("Where", (), {"open": lambda self, path: Reader()})()
+    original, recordfiles.folder = recordfiles.folder, lambda *_: where
+    try:
+        parts = list(recordfiles.open_part(recordfiles.Part("x.gz", size, 0, size), None))
+    finally:
+        recordfiles.folder = original
+    assert b"".join(bytes(p) for p in parts) == data and len(reads) <= 3
+
+
+@needs_4
+def test_rows_of_spark_4_0_may_have_other_columns():
+    from pyspark.sql import Row
+    from pyspark.sql.types import ArrayType, DoubleType, StringType, StructType
+
+    schema = StructType().add("meta", StructType().add("a", StringType())).add("features", ArrayType(DoubleType()))
+    [batch] = datasource._batches(iter([(Row(a="x"), []), (Row(a="y"), [])]), schema, ("label", "features"))
+    assert batch.schema.names == ["features"] and len(record.encode(batch.column(0))) == 2

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagemaker_pyspark import errors
+from sagemaker_pyspark.invocation import retry
 from sagemaker_pyspark.invocation.engine import Answer, invoke
 from sagemaker_pyspark.invocation.limiter import Adaptive, TokenPool
 from sagemaker_pyspark.invocation.metrics import Metrics, quantile_seconds
@@ -218,6 +219,67 @@ def test_an_answer_that_cannot_be_decoded_has_a_type_of_ours(decoded):
     with pytest.raises(errors.UnexpectedResponse, match="rows 0 to 4"):
         attempt("raise")
     assert [row["error"]["code"] for row in attempt("column")] == ["UnexpectedResponse"] * 5
+
+
+@pytest.mark.parametrize("mode", ["raise", "column"])
+def test_an_early_end_sends_and_splits_nothing_more(mode):
+    gate, signed = threading.Event(), []
+
+    class Sender:
+        def prepared(self, body, rows):
+            signed.append(rows)
+
+            def send():
+                if len(signed) > 3:
+                    gate.wait(0.2)
+                return echo(body, rows)
+
+            return send
+
+    metrics = Metrics()
+    stream = invoke((records(range(at, at + 1000)) for at in range(0, 50000, 1000)), Sender(), decode, bytes,
+                    Options(on_error=mode, max_request_rows=1000, **FAST), SCHEMA, metrics)
+    next(stream)
+    stream.close()
+    assert metrics.counts["halvings"] == metrics.counts["failures"] == 0 and set(signed) == {1000}
+
+
+def test_large_answers_do_not_pile_up_behind_a_slow_one():
+    gate, answered = threading.Event(), []
+
+    def wide(body, content_type=None, rows=None):
+        answered.append(rows)
+        return pa.RecordBatch.from_arrays([pa.array([[0.0] * 10_000] * rows, pa.list_(pa.float64()))], ["f0"])
+
+    def first_waits(body, rows):
+        if bytes(body).startswith(b"000000"):
+            gate.wait(1.0)
+        return echo(body, rows)
+
+    stream = invoke((records(range(at, at + 10)) for at in range(0, 4000, 10)), first_waits, wide, bytes,
+                    Options(max_request_rows=10, max_concurrency=2, window_bytes=4 << 20, adaptive=False),
+                    pa.schema([("f0", pa.list_(pa.float64()))]))
+    next(stream)
+    assert sum(answered) * 80_000 < 30 << 20  # of 320 MB
+    stream.close()
+
+
+def test_a_row_of_another_width_is_the_rows_fault():
+    def scorer(body, rows):
+        if b"000003" in bytes(body):
+            raise errors.DimensionMismatch("rows must have 2 features, got 3")
+        return echo(body, rows)
+
+    rows = run([records(range(8))], scorer, on_error="column")
+    assert [i for i, r in enumerate(rows) if r["error"]] == [3] and rows[3]["error"]["code"] == "DimensionMismatch"
+    with pytest.raises(errors.DimensionMismatch):
+        run([records(range(8))], scorer)
+
+
+def test_a_retry_after_of_a_day_is_not_waited_for():
+    for asked in ("86400", "inf", "nonsense"):
+        problem = errors.Throttled("slow", code="ThrottlingException", retry_after=asked)
+        assert retry.pause_seconds(Options(), 1, problem, random.Random(0)) <= 300
 
 
 def test_a_refusal_about_the_size_is_halved():

@@ -26,6 +26,10 @@ public final class RecordWriter {
   public static byte[] sparse(int size, int[] indices, double[] values, Double label) {
     long[] keys = new long[indices.length];
     for (int i = 0; i < keys.length; i++) {
+      if (indices[i] < 0 || indices[i] >= size) { // mllib's vectors do not promise it
+        throw new IllegalArgumentException("CodecError: the indices of a sparse vector must be below its size, got " + indices[i]
+            + " in a row of " + size);
+      }
       keys[i] = indices[i];
     }
     return write(values, keys, new long[] {size}, label);
