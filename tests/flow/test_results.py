@@ -128,3 +128,28 @@ def test_a_progress_bar(spark, small):
     with progress.shown(spark, "transform", quiet):
         small.count()
     assert quiet.getvalue() == ""
+
+
+def test_nan_null_and_large_numbers_are_kept_apart(spark, echo):
+    import math
+
+    from sagemaker_pyspark.transformation.deserializers import ResponseRowDeserializer
+
+    class Odd(ResponseRowDeserializer):
+        accepts, fields = "text/csv", (("big", "bigint"), ("real", "double"), ("listed", "vector"))
+
+        def decode(self, body, content_type=None, rows=None):
+            import pyarrow as pa
+
+            odd = [at % 2 == 1 for at in range(rows)]
+            return pa.RecordBatch.from_arrays([
+                pa.array([None if o else 2**53 + 1 for o in odd], pa.int64()),
+                pa.array([None if o else float("nan") for o in odd], pa.float64()),
+                pa.array([[float("nan"), 1.0]] * rows, pa.list_(pa.float64()))], ["big", "real", "listed"])
+
+    df = spark.createDataFrame([([float("nan"), 1.0],), ([2.0, float("nan")],)], ["features"]).coalesce(1)
+    for codec in ("auto", "numpy"):
+        first, second = echo(response=Odd(), codec=codec).transform(df).collect()
+        assert (first.big, second.big) == (2**53 + 1, None)
+        assert math.isnan(first.real) and second.real is None
+        assert all(math.isnan(row.listed[0]) and row.listed[1] == 1.0 for row in (first, second))
