@@ -36,10 +36,10 @@ class FileSink:
     def __call__(self, batches):
         import pyarrow as pa
 
-        from sagemaker_pyspark import archives
+        from sagemaker_pyspark import workers
         from sagemaker_pyspark.upload import record_bytes
 
-        archives.keep_unchanged()  # as the staging worker does
+        workers.prepare()  # as the staging worker does
         size = 0
         with open(f"{self.folder}/{uuid.uuid4().hex}" if self.folder else os.devnull, "wb", buffering=0) as out:
             for batch in batches:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from . import archives, columns, errors
+from . import columns, errors, workers
 from .staging import Worker
 from .upload import Upload
 
@@ -65,7 +65,7 @@ class ParquetWorker(Worker):
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        archives.keep_unchanged()
+        workers.prepare()
         upload = Upload(self.session, self.folder.put_arguments(), self._new_key, self.part_bytes, self.object_bytes)
         sink, writer = _Sink(upload), None
         low = high = None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from . import archives, columns, tensorrows
+from . import columns, tensorrows, workers
 from .codecs.responses import arrow_type
 from .invocation.engine import invoke
 from .invocation.metrics import Metrics, report
@@ -52,7 +52,7 @@ class Scorer:
         self.names, self.kinds = names, tuple(columns.spark_type(kind) for _, kind in fields)
 
     def __call__(self, batches: Iterator[Any]) -> Iterator[pa.RecordBatch]:
-        archives.keep_unchanged()
+        workers.prepare()
         options = self.options
         if options.pool_size:  # one pool for all workers of this executor: they share the daemon that forked them
             options = replace(options, pool_directory=os.path.join(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import archives, columns, errors, jvm
+from . import columns, errors, jvm, workers
 from .folder import Destination, begin, delete_keys, sweep_orphans
 from .session import Session
 from .upload import Upload
@@ -159,7 +159,7 @@ class Worker:
         self.compression, self.part_bytes, self.object_bytes = compression, part_bytes, object_bytes
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        archives.keep_unchanged()
+        workers.prepare()
         upload = Upload(self.session, self.folder.put_arguments(), self._new_key, self.part_bytes, self.object_bytes,
                         gzip=self.compression == "gzip")
         low = high = None

@@ -1,4 +1,4 @@
-"""Zip archives on the path of a worker: read again only where they have changed."""
+"""What is taken out of the way of a worker's start."""
 import subprocess
 import sys
 import zipfile
@@ -8,12 +8,12 @@ SCRIPT = """
 import importlib, sys, zipimport
 sys.path.insert(0, sys.argv[1])
 import first_module
-from sagemaker_pyspark import archives
+from sagemaker_pyspark import workers
 reads = []
 original = zipimport._read_directory
 zipimport._read_directory = lambda path: reads.append(path) or original(path)
-archives.keep_unchanged()
-archives.keep_unchanged()
+workers.prepare()
+workers.prepare()
 for _ in range(3):
     importlib.invalidate_caches()
 try:
@@ -37,3 +37,18 @@ def test_an_archive_is_read_again_only_where_it_changed(tmp_path):
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "old.zip"), str(tmp_path / "new.zip")],
                           capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.stdout == "fine 7\n", done.stderr
+
+
+def test_connections_stay_as_they_are():
+    """Acknowledging at once changes no connection and closes none."""
+    import socket
+
+    from sagemaker_pyspark import workers
+
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        peer, _ = server.accept()
+        with peer:
+            for _ in range(3):
+                workers.prepare()
+                client.sendall(b"x")
+                assert peer.recv(1) == b"x"
