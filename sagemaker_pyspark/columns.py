@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import DataType, StructType
 
-__all__ = ["Encoding", "TabularRows", "check_features", "check_label", "dimension", "encoding", "named", "restore", "spark_type"]
+__all__ = ["Encode", "Encoding", "TabularRows", "check_features", "check_label", "dimension", "encoding", "named", "restore",
+           "spark_type"]
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +84,10 @@ def encoding(df: DataFrame, serializer: Any, codec: str = "auto") -> Encoding:
             raise errors.InvalidParameter(
                 f"codec='jvm' was asked for, but the JVM codec cannot be used here: {reason}; use codec='auto' to fall back")
     inputs = tuple(_arrow_input(df, name, name == label) for name in names)
-    return Encoding(inputs, names, _Encode(serializer, names), "numpy")
+    return Encoding(inputs, names, Encode(serializer, names), "numpy")
 
 
-class _Encode:
+class Encode:
     """Runs the serializer in the worker; a class so that it pickles with nothing but what it needs."""
 
     def __init__(self, serializer: Any, names: tuple[str, ...]):

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import columns, errors, recordfiles, tensorrows
+from . import columns, errors, recordfiles, tensorrows, workers
 from .codecs import record
 from .session import Session, current
 from .upload import record_bytes
@@ -77,9 +77,20 @@ def register(spark: SparkSession, session: Session | None = None) -> None:
     spark.dataSource.register(type("SageMakerDataSource", (SageMakerDataSource,), {"session": chosen}))
 
 
+def _everything() -> dict[str, Any]:
+    """Spark's types of the columns beside label and features."""
+    from pyspark.sql.types import ArrayType, BinaryType, DoubleType, LongType, MapType, StringType, StructType
+
+    tensor = (StructType().add("kind", StringType()).add("values", ArrayType(DoubleType()))
+              .add("keys", ArrayType(LongType())).add("shape", ArrayType(LongType()))
+              .add("bytes", ArrayType(BinaryType())))
+    types = {"text": StringType(), "tensors": MapType(StringType(), tensor)}
+    return {name: types[kind] for name, kind in tensorrows.EVERYTHING.items()}
+
+
 def _wanted(schema: StructType, label: str, features: str) -> list[tuple[str, str, str]]:
     """Where each column of a schema comes from."""
-    made = []
+    made, everything = [], _everything()
     for field in schema.fields:
         kind = field.dataType
         if field.name == label and kind.typeName() == "double":
@@ -88,9 +99,8 @@ def _wanted(schema: StructType, label: str, features: str) -> list[tuple[str, st
             made.append((field.name, "features", str(columns._storage(kind))))
         elif field.name == features and kind.simpleString() == "array<double>":
             made.append((field.name, "features", "array"))
-        elif field.name in tensorrows.EVERYTHING and kind.simpleString() == tensorrows.EVERYTHING[field.name].replace(
-                ": ", ":").replace(", ", ","):
-            made.append((field.name, field.name, "text" if kind.typeName() == "string" else "tensors"))
+        elif field.name in everything and kind.simpleString() == everything[field.name].simpleString():
+            made.append((field.name, field.name, tensorrows.EVERYTHING[field.name]))
         else:
             raise errors.UnsupportedColumn(
                 f"column {field.name!r} of type {kind.simpleString()} cannot be read from a record: there are {label!r} "
@@ -120,7 +130,7 @@ if api is not None:
 
         def schema(self) -> Any:
             from pyspark.ml.linalg import MatrixUDT, VectorUDT
-            from pyspark.sql.types import ArrayType, BinaryType, DoubleType, LongType, MapType, StringType, StructType
+            from pyspark.sql.types import ArrayType, DoubleType, StructType
 
             kinds = {"vector": VectorUDT(), "matrix": MatrixUDT(), "array": ArrayType(DoubleType())}
             kind = self.options.get("featuresType", "vector")
@@ -128,11 +138,8 @@ if api is not None:
                 raise errors.InvalidParameter(f"featuresType must be one of {', '.join(kinds)}, got {kind!r}")
             made = StructType().add(self.label, DoubleType()).add(self.features, kinds[kind])
             if self.options.get("tensors", "false").lower() == "true":
-                tensor = (StructType().add("kind", StringType()).add("values", ArrayType(DoubleType()))
-                          .add("keys", ArrayType(LongType())).add("shape", ArrayType(LongType()))
-                          .add("bytes", ArrayType(BinaryType())))
-                for name, ddl in tensorrows.EVERYTHING.items():
-                    made.add(name, StringType() if ddl == "string" else MapType(StringType(), tensor))
+                for name, type_ in _everything().items():
+                    made.add(name, type_)
             return made
 
         def reader(self, schema: StructType) -> Any:
@@ -206,10 +213,7 @@ if api is not None:
             self._replaced = _existing(folder) if overwrite else []
 
         def write(self, iterator: Iterator[Any]) -> Any:
-            from pyspark import TaskContext
-
-            context: Any = TaskContext.get()
-            name = f"part-{context.partitionId():05d}-{uuid.uuid4().hex}.pbr" + (".gz" if self._gzip else "")
+            name = f"part-{workers.partition():05d}-{uuid.uuid4().hex}.pbr" + (".gz" if self._gzip else "")
             writer: Any = None
             try:
                 for batch in _batches(iterator, self._schema, (self._features, self._label)):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.types import StructType
 
-__all__ = ["Target", "bounded", "executors", "output_fields", "predict", "refuse_clashes"]
+__all__ = ["Target", "bounded", "executors", "output_fields", "predict", "refuse_clashes", "shared"]
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +139,13 @@ def bounded(df: DataFrame, options: Options, most: int | None) -> tuple[DataFram
         return df, options
     count = executors(df.sparkSession)
     if count is not None and most >= count:
-        return df, replace(options, max_concurrency=min(options.max_concurrency, most), pool_size=most // count)
+        return df, shared(options, most, count)
     return df.coalesce(most), replace(options, max_concurrency=1)
+
+
+def shared(options: Options, most: int, count: int) -> Options:
+    """The options of each task where so many executors have their part of the bound."""
+    return replace(options, max_concurrency=min(options.max_concurrency, most), pool_size=most // count)
 
 
 def executors(spark: Any) -> int | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .model import SageMakerModel
 
-__all__ = ["run", "source"]
+__all__ = ["request", "run", "source"]
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ def run(model: SageMakerModel, df: DataFrame) -> DataFrame:
     return result
 
 
-def source(model: SageMakerModel) -> tuple[Any, Any]:
-    """Where requests go and what encodes them, for the modes that ask for one request after another.
+def source(model: SageMakerModel) -> Any:
+    """Where requests go, for the modes that ask for one request after another; made if it is not there.
 
     Raises
     ------
@@ -50,19 +50,19 @@ def source(model: SageMakerModel) -> tuple[Any, Any]:
 
 def _invoked(model: SageMakerModel, df: DataFrame) -> DataFrame:
     """Requests from Spark's workers; everything about the input is checked before anything is created."""
-    encoding = _checked(model, df, _request(model))
-    target, request = source(model)
+    rows = request(model)
+    encoding = _checked(model, df, rows)
+    target = source(model)
     options = model._options(pool=f"sagemaker-pyspark-{uuid.uuid4().hex}")
-    frame, options = inference.bounded(df, options, model.getOrDefault("maxConcurrency")
-                                       if model.isDefined("maxConcurrency") else None)
+    frame, options = inference.bounded(df, options, model._most())
     deserializer = model.responseRowDeserializer
-    scorer = Scorer(encoding.encode, target, request.body, deserializer.decode, options, deserializer.fields)
+    scorer = Scorer(encoding.encode, target, rows.body, deserializer.decode, options, deserializer.fields)
     result, model._observed = inference.predict(frame, encoding, scorer, deserializer.fields, model._error_column(),
                                                 model.prependResultRows)
     return result
 
 
-def _request(model: SageMakerModel) -> Any:
+def request(model: SageMakerModel) -> Any:
     """What encodes rows: the model's serializer, or for ``mode="local"`` RecordIO, whatever the endpoint would be sent."""
     if model.getOrDefault("mode") != "local":
         return model.requestRowSerializer
@@ -70,33 +70,32 @@ def _request(model: SageMakerModel) -> Any:
         featuresColumnName=getattr(model.requestRowSerializer, "featuresColumnName", "features"))
 
 
-def _endpoint(model: SageMakerModel, hosting: Any = None) -> tuple[Any, Any]:
+def _endpoint(model: SageMakerModel, hosting: Any = None) -> Any:
     """InvokeEndpoint."""
     name = model._deployment.ensure(model.endpointCreationPolicy, hosting)
-    request = model.requestRowSerializer
-    return inference.Target(model.session.resolved(), name, request.content_type, model.responseRowDeserializer.accepts,
-                            model.getOrDefault("requestsInFlight"), model.getOrDefault("timeoutSeconds")), request
+    return inference.Target(model.session.resolved(), name, model.requestRowSerializer.content_type,
+                            model.responseRowDeserializer.accepts, model.getOrDefault("requestsInFlight"),
+                            model.getOrDefault("timeoutSeconds"))
 
 
-def _serverless(model: SageMakerModel) -> tuple[Any, Any]:
+def _serverless(model: SageMakerModel) -> Any:
     hosting = model.hosting if model.hosting.serverless else dataclasses.replace(
         model.hosting, serverless=ServerlessSettings())
     return _endpoint(model, hosting)
 
 
-def _async(model: SageMakerModel) -> tuple[Any, Any]:
+def _async(model: SageMakerModel) -> Any:
     """Requests and answers through S3; the endpoint is created as an asynchronous one."""
     session = model.session.resolved()
     destination = resolving.destination(S3AutoCreatePath(), session, model.hosting.kms_key).unique()
     name = model._deployment.ensure(
         model.endpointCreationPolicy, None,
         asynchronous.endpoint_config(destination, model.getOrDefault("requestsInFlight")))
-    request = model.requestRowSerializer
-    return asynchronous.AsyncTarget(session, name, request.content_type, model.responseRowDeserializer.accepts,
-                                    destination), request
+    return asynchronous.AsyncTarget(session, name, model.requestRowSerializer.content_type,
+                                    model.responseRowDeserializer.accepts, destination)
 
 
-def _local(model: SageMakerModel) -> tuple[Any, Any]:
+def _local(model: SageMakerModel) -> Any:
     """Score in the workers. The artifact is read on the driver first, so that an unreadable one fails here and now."""
     if not model.modelPath:
         raise errors.InvalidParameter("mode='local' needs the model's artifact (modelPath), this model has none")
@@ -104,7 +103,7 @@ def _local(model: SageMakerModel) -> tuple[Any, Any]:
                                   model.responseRowDeserializer.accepts,
                                   isinstance(model.requestRowSerializer, LibSVMRequestRowSerializer))
     target.check()
-    return target, _request(model)
+    return target
 
 
 def _algorithm(model: SageMakerModel) -> str:

@@ -112,6 +112,10 @@ class InferenceParams(Params):
         """Set a Param. pyspark would wrap our error into a plain ValueError; converting first keeps its type and words."""
         super().set(param, param.typeConverter(value))
 
+    def _most(self) -> int | None:
+        """The job-wide bound of requests in flight, None without one."""
+        return self.getOrDefault("maxConcurrency") if self.isDefined("maxConcurrency") else None
+
     def _options(self, pool: str) -> Options:
         """The engine's options for these Params."""
         mode = self.getOrDefault("mode")

@@ -218,7 +218,7 @@ class S3Folder:
             raise errors.InvalidParameter(f"patterns are not looked up on S3, got {self.key!r}; give a prefix or a key")
         found = [(item["Key"], item["Size"]) for item in self.session.pages(
             "s3", "list_objects_v2", "Contents", Prefix=self.key, **self.read_arguments)]
-        folder = self.key if self.key.endswith("/") or not self.key else self.key + "/"
+        folder = self._prefix()
         inside = [key for key, _ in found if key.startswith(folder)]
         # An empty object of the folder's own name is a marker that some tools leave.
         exact = [(key, size) for key, size in found if key == self.key and not key.endswith("/") and (size or not inside)]

@@ -69,7 +69,7 @@ class Scorer:
                 yield _reporting(held, None)
             held = batch  # the last row of the task is known only when there is no other
         if held is not None:
-            yield _reporting(held, report(metrics, _partition()))
+            yield _reporting(held, report(metrics, workers.partition()))
 
     def ddl(self) -> str:
         """The struct that the UDF gives."""
@@ -115,13 +115,6 @@ class Scorer:
         with warnings.catch_warnings():  # types are preferred, but cannot say "one column or several"
             warnings.simplefilter("ignore", UserWarning)
             return pandas_udf(run, self.ddl(), PandasUDFType.SCALAR_ITER).asNondeterministic()
-
-
-def _partition() -> int:
-    from pyspark import TaskContext
-
-    context = TaskContext.get()
-    return context.partitionId() if context is not None else 0
 
 
 def _reporting(batch: pa.RecordBatch, text: str | None) -> pa.RecordBatch:

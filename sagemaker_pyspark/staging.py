@@ -202,13 +202,9 @@ class Worker:
                                           schema=_REPORT)
 
     def _new_key(self) -> str:
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        partition = context.partitionId() if context is not None else 0
         suffix = ".gz" if self.compression == "gzip" else ""
         self._objects += 1  # in the name, so that names sort as rows do
-        return (f"{self.folder.prefix}part-{partition:05d}-{self._objects:04d}-{uuid.uuid4().hex}.{self.extension}"
+        return (f"{self.folder.prefix}part-{workers.partition():05d}-{self._objects:04d}-{uuid.uuid4().hex}.{self.extension}"
                 f"{suffix}")
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from . import errors
 from .codecs import decode, recordio
 
-__all__ = ["ARROW", "EVERYTHING", "batches", "rows"]
+__all__ = ["ARROW", "EVERYTHING", "batches"]
 
 _DOUBLES, _INTS = pa.list_(pa.float64()), pa.list_(pa.int32())
 _TENSOR = pa.struct([("kind", pa.string()), ("values", _DOUBLES), ("keys", pa.list_(pa.int64())),
@@ -26,9 +26,8 @@ ARROW = {
     "tensors": pa.map_(pa.string(), _TENSOR),
     "text": pa.string(),
 }
-#: Columns beside label and features, with their DDL; what ``option("tensors", True)`` appends.
-_MAP = "map<string, struct<kind: string, values: array<double>, keys: array<bigint>, shape: array<bigint>, bytes: array<binary>>>"
-EVERYTHING = {"featureTensors": _MAP, "labelTensors": _MAP, "uid": "string", "metadata": "string", "configuration": "string"}
+#: Columns beside label and features, with their kind; what ``option("tensors", True)`` appends.
+EVERYTHING = {"featureTensors": "tensors", "labelTensors": "tensors", "uid": "text", "metadata": "text", "configuration": "text"}
 _ELSE = "read it with option tensors=true and a schema without this column"
 _LARGEST = 2**31 - 1
 #: Values a sparse row is written out to, at most: a few bytes of a record must not ask for gigabytes.
@@ -38,26 +37,7 @@ _BATCH_VALUES = 1 << 22
 
 
 def batches(frames: memoryview, wanted: list[tuple[str, str, str]]) -> Iterator[pa.RecordBatch]:
-    """Whole frames as batches: one, unless sparse rows are written out, which a few bytes may make large."""
-    starts, lengths = recordio.scan(frames)
-    wide = any(kind in ("array", "matrix") for _, _, kind in wanted)
-    if not wide or len(starts) == 0 or decode._uniform(frames, starts, lengths) is not None:
-        yield rows(frames, wanted)
-        return
-    first = begin = values = 0
-    for at, (start, size) in enumerate(zip(starts, lengths)):
-        tensor = decode._record(frames[start:start + size], int(start)).features.get("values")
-        sparse = tensor is not None and _is_sparse(tensor)
-        claimed = min(math.prod(tensor.shape or ()), _MOST_DENSE) if sparse else int(size) // 4  # type: ignore[union-attr]
-        if at > first and values + claimed > _BATCH_VALUES:
-            yield rows(frames[begin:int(start) - recordio.HEADER], wanted)
-            first, begin, values = at, int(start) - recordio.HEADER, 0
-        values += claimed
-    yield rows(frames[begin:], wanted)
-
-
-def rows(frames: memoryview, wanted: list[tuple[str, str, str]]) -> pa.RecordBatch:
-    """Whole frames as one batch.
+    """Whole frames as batches: one, unless sparse rows are written out, which a few bytes may make large.
 
     Parameters
     ----------
@@ -70,11 +50,32 @@ def rows(frames: memoryview, wanted: list[tuple[str, str, str]]) -> pa.RecordBat
         Also for a row that does not fit the kind of its column.
     """
     starts, lengths = recordio.scan(frames)
-    if all(kind in ("label", "vector", "array") for _, _, kind in wanted):
-        uniform = decode._uniform(frames, starts, lengths) if len(starts) else None
+    if len(starts) and all(kind in ("label", "vector", "array") for _, _, kind in wanted):
+        uniform = decode._uniform(frames, starts, lengths)
         if uniform is not None:
-            return _dense(*uniform, wanted)
-    records = [decode._record(frames[start:start + size], int(start)) for start, size in zip(starts, lengths)]
+            yield _dense(*uniform, wanted)
+            return
+    wide = any(kind in ("array", "matrix") for _, _, kind in wanted)
+    held: list[decode.Record] = []
+    values = 0
+    for start, size in zip(starts, lengths):
+        made = decode._record(frames[start:start + size], int(start))
+        claimed = _claimed(made, int(size)) if wide else 0
+        if held and values + claimed > _BATCH_VALUES:
+            yield _batch(held, wanted)
+            held, values = [], 0
+        held.append(made)
+        values += claimed
+    yield _batch(held, wanted)
+
+
+def _claimed(record: decode.Record, size: int) -> int:
+    """Values that a record of so many bytes takes when it is written out."""
+    tensor = record.features.get("values")
+    return min(math.prod(tensor.shape or ()), _MOST_DENSE) if tensor is not None and _is_sparse(tensor) else size // 4
+
+
+def _batch(records: list[decode.Record], wanted: list[tuple[str, str, str]]) -> pa.RecordBatch:
     arrays = [pa.array([_cell(record, source, kind) for record in records], ARROW[kind]) for _, source, kind in wanted]
     return pa.RecordBatch.from_arrays(arrays, names=[name for name, _, _ in wanted])
 
@@ -131,9 +132,7 @@ def _whole(numbers: np.ndarray) -> np.ndarray:
 
 
 def _size(tensor: decode.Tensor) -> int:
-    size = 1
-    for length in tensor.shape or ():
-        size *= int(length)
+    size = math.prod(map(int, tensor.shape or ()))
     if tensor.shape is None and tensor.keys is not None:
         raise errors.MalformedRecord(f"a sparse row must have a shape, a record has keys alone; {_ELSE}")
     if size > _LARGEST:

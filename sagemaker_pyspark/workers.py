@@ -16,7 +16,7 @@ import sys
 import zipimport
 from typing import Any
 
-__all__ = ["prepare"]
+__all__ = ["partition", "prepare"]
 
 
 def prepare() -> None:
@@ -24,6 +24,14 @@ def prepare() -> None:
     _keep_unchanged_archives()
     with contextlib.suppress(OSError):  # where there is no /proc
         _acknowledge_at_once()
+
+
+def partition() -> int:
+    """The number of this task's partition; 0 outside of a task."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    return context.partitionId() if context is not None else 0
 
 
 def _keep_unchanged_archives() -> None:

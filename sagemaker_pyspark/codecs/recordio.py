@@ -15,7 +15,7 @@ MAX_PAYLOAD = (1 << 29) - 1
 #: Bytes before the payload.
 HEADER = 8
 
-_PAIR = struct.Struct("<II")
+PAIR = struct.Struct("<II")
 
 
 def frame(payload: bytes) -> bytes:
@@ -27,7 +27,7 @@ def frame(payload: bytes) -> bytes:
         The payload is 2**29 bytes or more.
     """
     check_size(len(payload))
-    return _PAIR.pack(MAGIC, len(payload)) + payload + bytes(-len(payload) % 4)
+    return PAIR.pack(MAGIC, len(payload)) + payload + bytes(-len(payload) % 4)
 
 
 def check_size(size: int, row: int | None = None) -> None:
@@ -65,14 +65,9 @@ def scan(buffer: bytes | memoryview) -> tuple[np.ndarray, np.ndarray]:
         if end - at < HEADER:
             raise errors.MalformedRecord(
                 f"a frame header needs {HEADER} bytes, {end - at} are left at offset {at}", offset=at)
-        magic, length = _PAIR.unpack_from(view, at)
-        if magic != MAGIC:
-            raise errors.MalformedRecord(
-                f"a frame must begin with {MAGIC:#010x}, got {magic:#010x} at offset {at}", offset=at)
-        if length > MAX_PAYLOAD:
-            raise errors.MalformedRecord(
-                f"the length word at offset {at + 4} must be below {MAX_PAYLOAD + 1}, got {length:#x}: its upper three "
-                "bits mark a part of a split record, which SageMaker's algorithms do not write", offset=at + 4)
+        magic, length = PAIR.unpack_from(view, at)
+        if magic != MAGIC or length > MAX_PAYLOAD:
+            raise header_error(magic, length, at)
         stop = at + HEADER + length + (-length % 4)
         if stop > end:
             raise errors.MalformedRecord(
@@ -83,12 +78,26 @@ def scan(buffer: bytes | memoryview) -> tuple[np.ndarray, np.ndarray]:
     return np.array(starts, np.int64), np.array(lengths, np.int64)
 
 
+def header_error(magic: int, length: int, at: int) -> errors.MalformedRecord:
+    """What is wrong with the frame header at this offset."""
+    if magic != MAGIC:
+        return errors.MalformedRecord(f"a frame must begin with {MAGIC:#010x}, got {magic:#010x} at offset {at}", offset=at)
+    return errors.MalformedRecord(
+        f"the length word at offset {at + 4} must be below {MAX_PAYLOAD + 1}, got {length:#x}: its upper three "
+        "bits mark a part of a split record, which SageMaker's algorithms do not write", offset=at + 4)
+
+
+def frame_size(length: int) -> int:
+    """Bytes of a frame whose payload has this length."""
+    return HEADER + length + (-length % 4)
+
+
 def _scan_uniform(view: memoryview) -> tuple[np.ndarray, np.ndarray] | None:
     """The same for records of one size, without a loop; None if they are not."""
     if len(view) < HEADER:
         return None
-    magic, length = _PAIR.unpack_from(view, 0)
-    stride = HEADER + length + (-length % 4)
+    magic, length = PAIR.unpack_from(view, 0)
+    stride = frame_size(length)
     if magic != MAGIC or length > MAX_PAYLOAD or len(view) % stride:
         return None
     words = np.frombuffer(view, np.uint8).reshape(-1, stride)[:, :HEADER]

@@ -7,17 +7,15 @@ to the beginning of the file; a guess that is wrong is an error and never a shif
 """
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from .. import errors
-from .recordio import HEADER, MAGIC, MAX_PAYLOAD
+from .recordio import HEADER, MAGIC, MAX_PAYLOAD, PAIR, frame_size, header_error
 
 __all__ = ["align", "part", "walk"]
 
-_PAIR = struct.Struct("<II")
 _MAGIC = MAGIC.to_bytes(4, "little")
 #: Frames that must follow each other for a guess: a random payload passes one with a chance of 2^-35.
 _CHAIN = 8
@@ -106,10 +104,10 @@ def _chains(read: Read, window: bytes, base: int, at: int, size: int) -> bool:
             return False
         inside = at - base
         head = window[inside:inside + HEADER] if inside + HEADER <= len(window) else read(at, HEADER)
-        magic, length = _PAIR.unpack(head)
+        magic, length = PAIR.unpack(head)
         if magic != MAGIC or length > MAX_PAYLOAD:
             return False
-        at += HEADER + length + (-length % 4)
+        at += frame_size(length)
     return at <= size
 
 
@@ -162,8 +160,8 @@ def _uniform(data: bytearray, limit: int | None) -> int:
     """Bytes of the leading frames that are all of one size, without a loop."""
     if len(data) < HEADER:
         return 0
-    magic, length = _PAIR.unpack_from(data, 0)
-    stride = HEADER + length + (-length % 4)
+    magic, length = PAIR.unpack_from(data, 0)
+    stride = frame_size(length)
     count = len(data) // stride if limit is None else min(len(data) // stride, -(-limit // stride))
     if magic != MAGIC or length > MAX_PAYLOAD or count == 0:
         return 0
@@ -176,13 +174,10 @@ def _header(head: bytes | bytearray, at: int, size: int | None) -> int:
     """Bytes of the frame whose header this is."""
     if len(head) < HEADER:
         raise errors.MalformedRecord(f"a frame header needs {HEADER} bytes, {len(head)} are left at offset {at}", offset=at)
-    magic, length = _PAIR.unpack(head)
-    if magic != MAGIC:
-        raise errors.MalformedRecord(f"a frame must begin with {MAGIC:#010x}, got {magic:#010x} at offset {at}", offset=at)
-    if length > MAX_PAYLOAD:
-        raise errors.MalformedRecord(
-            f"the length word at offset {at + 4} must be below {MAX_PAYLOAD + 1}, got {length:#x}", offset=at + 4)
-    need = HEADER + length + (-length % 4)
+    magic, length = PAIR.unpack(head)
+    if magic != MAGIC or length > MAX_PAYLOAD:
+        raise header_error(magic, length, at)
+    need = frame_size(length)
     if size is not None and at + need > size:
         raise errors.MalformedRecord(
             f"the frame at offset {at} claims {length} bytes, {size - at - HEADER} are left", offset=at)

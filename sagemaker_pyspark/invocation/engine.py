@@ -230,18 +230,14 @@ class _Run:
         several = request.rows > 1
         if kind == retry.THROTTLED:  # being told to wait is no failure and costs no budget
             return "retry" if throttles < self.options.max_throttles else "fail"
-        if kind == retry.TOO_LARGE:
-            if several:
-                self.most_rows = min(self.most_rows, max(1, request.rows // 2))
-            return "split" if several else "fail"
         if kind == retry.SLOW:
             self.slow_in_a_row += 1
-            if self.slow_in_a_row >= 2 * self.options.give_up_after:
+            if self._hangs():
                 return "fail"
-            if several:
-                self.most_rows = min(self.most_rows, max(1, request.rows // 2))
-                return "split"
             most = min(most, 3)
+        if kind in (retry.TOO_LARGE, retry.SLOW) and several:
+            self.most_rows = min(self.most_rows, max(1, request.rows // 2))
+            return "split"
         if kind in (retry.RETRY, retry.SLOW):
             if attempts < most and self.budget.spend():
                 return "retry"
@@ -249,11 +245,13 @@ class _Run:
             return "split" if column and several else "fail"
         return "split" if kind == retry.ROW and column and several else "fail"
 
+    def _hangs(self) -> bool:
+        return self.slow_in_a_row >= 2 * self.options.give_up_after
+
     def _failed(self, request: Request, problem: BaseException, kind: str, attempts: int) -> pa.RecordBatch:
         self.metrics.add(failures=1)
         self.failed_in_a_row += kind not in (retry.ROW, retry.TOO_LARGE)
-        broken = (self.failed_in_a_row >= self.options.give_up_after
-                  or self.slow_in_a_row >= 2 * self.options.give_up_after)
+        broken = self.failed_in_a_row >= self.options.give_up_after or self._hangs()
         if self.options.on_error == "raise" or kind == retry.FATAL or broken:
             self.cause = self.cause or self._described(request, problem, attempts, broken)
             self.stop.set()

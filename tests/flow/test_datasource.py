@@ -150,9 +150,10 @@ def test_a_small_record_cannot_ask_for_much_memory(kind, shape, error):
     frames = memoryview(recordio.frame(made.SerializeToString()))
     if error:
         with pytest.raises(errors.MalformedRecord, match=error):
-            tensorrows.rows(frames, [("features", "features", kind)])
+            list(tensorrows.batches(frames, [("features", "features", kind)]))
         return
-    [row] = tensorrows.rows(frames, [("features", "features", kind)]).column(0).to_pylist()
+    [batch] = tensorrows.batches(frames, [("features", "features", kind)])
+    [row] = batch.column(0).to_pylist()
     assert row["isTransposed"] == (shape[1] > shape[0]) and len(row["colPtrs"]) == min(shape) + 1 or not row["isTransposed"]
     at = row["colPtrs"].index(1) - 1
     assert (at, row["rowIndices"]) == ((0, [7]) if row["isTransposed"] else (7, [0])) and row["values"] == [2.5]
@@ -259,14 +260,20 @@ def test_patterns_read_no_hidden_names(tmp_path):
     assert [Path(path).name for path, _ in found] == ["part-0.pbr"]
 
 
-def test_a_failed_commit_leaves_nothing(tmp_path):
-    folder = recordfiles.LocalFolder(str(tmp_path / "out"))
-    job = folder.begin()
+def two_files(folder, job):
+    """What two tasks report that have written a byte each."""
     written = []
     for name in ("a.pbr", "b.pbr"):
         writer = folder.writer(job, name)
         writer.write(b"x")
         written.append(writer.close())
+    return written
+
+
+def test_a_failed_commit_leaves_nothing(tmp_path):
+    folder = recordfiles.LocalFolder(str(tmp_path / "out"))
+    job = folder.begin()
+    written = two_files(folder, job)
     os.remove(written[1])
     with pytest.raises(FileNotFoundError):
         folder.commit(job, written, [])
@@ -290,11 +297,7 @@ def test_s3_markers_siblings_and_failed_commits(spark, aws):
         assert [path for path, _ in folder("train").files()] == [f"s3://{bucket}/train/p.pbr"]
         target = folder("out")
         job = target.begin()
-        written = []
-        for name in ("a.pbr", "b.pbr"):
-            writer = target.writer(job, name)
-            writer.write(b"x")
-            written.append(writer.close())
+        written = two_files(target, job)
         where, upload, etags = written[1]
         broken = [written[0], (where, upload, ["0" * 32])]
         with pytest.raises(errors.AwsError):

@@ -25,14 +25,21 @@ public final class RecordWriter {
   /** A sparse vector. */
   public static byte[] sparse(int size, int[] indices, double[] values, Double label) {
     long[] keys = new long[indices.length];
+    checkIndices(size, indices);
     for (int i = 0; i < keys.length; i++) {
-      if (indices[i] < 0 || indices[i] >= size) { // mllib's vectors do not promise it
-        throw new IllegalArgumentException("CodecError: the indices of a sparse vector must be below its size, got " + indices[i]
-            + " in a row of " + size);
-      }
       keys[i] = indices[i];
     }
     return write(values, keys, new long[] {size}, label);
+  }
+
+  /** For every format: mllib's vectors do not promise it. */
+  static void checkIndices(int size, int[] indices) {
+    for (int index : indices) {
+      if (index < 0 || index >= size) {
+        throw new IllegalArgumentException("CodecError: the indices of a sparse vector must be below its size, got " + index
+            + " in a row of " + size);
+      }
+    }
   }
 
   /** Dense matrices in row-major order. */

@@ -74,12 +74,7 @@ final class TextWriter {
   }
 
   private static TextWriter sparse(int size, int[] indices, double[] values) {
-    for (int index : indices) {
-      if (index < 0 || index >= size) { // mllib's vectors do not promise it
-        throw new IllegalArgumentException("CodecError: the indices of a sparse vector must be below its size, got " + index
-            + " in a row of " + size);
-      }
-    }
+    RecordWriter.checkIndices(size, indices);
     return new TextWriter(size, indices, values);
   }
 
