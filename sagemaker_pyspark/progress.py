@@ -1,6 +1,7 @@
 """A line that shows how far a Spark job is, in terminals and notebooks, and nowhere else.
 
-Classic Spark is asked for its active stages now and then; Spark Connect tells its client (from 4.0 on).
+Classic Spark is asked for its active stages now and then; Spark Connect tells its client (from 4.0 on)
+what it does every 2 seconds, so that a job shorter than that has no line there (`spark.connect.progress.reportInterval`).
 """
 from __future__ import annotations
 

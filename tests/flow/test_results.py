@@ -116,7 +116,7 @@ def test_a_progress_bar(spark, small):
         import time
 
         for frame in frames:
-            time.sleep(0.8)
+            time.sleep(2)  # Connect reports every 2 seconds, to shorter jobs never
             yield frame[["id"]]
 
     out = io.StringIO()
