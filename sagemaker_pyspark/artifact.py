@@ -124,7 +124,7 @@ def render(answer: dict[str, np.ndarray], accept: str) -> bytes:
     """Predictions as a container would send them: RecordIO-protobuf, CSV or JSON Lines."""
     kind = accept.split(";")[0]
     if kind == "application/x-recordio-protobuf":
-        from .codecs.decode import encode_response
+        from .codecs.labels import encode_response
 
         return encode_response(answer)
     rows = [np.asarray(column) for column in answer.values()]

@@ -6,6 +6,7 @@ so where a part of it is missing, the public way is taken.
 """
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from .exchange import Exchange, message
 from .session import Session, translated
 
 __all__ = ["Invoker"]
@@ -44,6 +46,10 @@ class Invoker:
         self._http: Any = getattr(getattr(self._client, "_endpoint", None), "http_session", None)
         self._url = f"{self._client.meta.endpoint_url.rstrip('/')}/endpoints/{quote(endpoint_name, safe='')}/invocations"
         self._headers = {"Content-Type": content_type, "Accept": accept}
+        self._exchange: Any = None
+        if self._http is not None:
+            with contextlib.suppress(AttributeError, TypeError, LookupError):
+                self._exchange = Exchange(self._http, self._url)
         agent = getattr(self._client.meta.config, "user_agent", None)
         if agent:
             self._headers["User-Agent"] = agent
@@ -72,7 +78,21 @@ class Invoker:
         request = AWSRequest("POST", self._url, data=body, headers=self._headers)
         with translated(_OPERATION):
             self._signer.sign("InvokeEndpoint", request)
-        return partial(self._directly, request.prepare())
+        prepared = request.prepare()
+        if self._exchange is None:
+            return partial(self._directly, prepared)
+        return partial(self._exchanged, prepared, message(prepared.url, prepared.headers, body))
+
+    def _exchanged(self, request: Any, sent: bytes) -> Answered:
+        with translated(_OPERATION):
+            try:
+                connection = self._exchange.connected()
+            except Exception:  # nothing was sent yet, and botocore's names for what is wrong are the ones that are known
+                return self._directly(request)
+            answer = self._exchange.send(connection, sent)
+            if answer.status >= 300:
+                raise _client_error(answer.status, answer.headers, answer.body)
+            return answer.body, answer.headers.get("content-type"), answer.headers.get("x-amzn-requestid")
 
     def _publicly(self, body: bytes) -> Answered:
         with translated(_OPERATION):
@@ -83,24 +103,24 @@ class Invoker:
         with translated(_OPERATION):
             answer = self._http.send(request)
             if answer.status_code >= 300:
-                raise _client_error(answer)
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                raise _client_error(answer.status_code, headers, answer.content)
             return answer.content, answer.headers.get("Content-Type"), answer.headers.get("x-amzn-RequestId")
 
 
-def _client_error(answer: Any) -> Exception:
+def _client_error(status: int, headers: dict[str, str], body: bytes) -> Exception:
     """The error as botocore would have made it of a REST-JSON answer."""
     from botocore.exceptions import ClientError
 
-    headers = {name.lower(): value for name, value in answer.headers.items()}
     try:
-        said = json.loads(answer.content)
+        said = json.loads(body)
     except ValueError:  # a proxy's page, or nothing
         said = {}
     said = said if isinstance(said, dict) else {}
-    code = headers.get("x-amzn-errortype") or said.get("__type") or said.get("code") or str(answer.status_code)
+    code = headers.get("x-amzn-errortype") or said.get("__type") or said.get("code") or str(status)
     message = said.get("message", said.get("Message")) or (
-        "" if said else http.client.responses.get(answer.status_code, ""))
+        "" if said else http.client.responses.get(status, ""))
     response = {**said, "Error": {"Code": str(code).split(":")[0].rsplit("#", 1)[-1], "Message": message},
-                "ResponseMetadata": {"HTTPStatusCode": answer.status_code, "HTTPHeaders": headers,
+                "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers,
                                      "RequestId": headers.get("x-amzn-requestid")}}
     return ClientError(response, "InvokeEndpoint")

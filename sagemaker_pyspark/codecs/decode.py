@@ -11,11 +11,9 @@ from .. import errors
 from . import record, recordio, wire
 from .message import message_class
 
-__all__ = ["Csr", "Record", "Tensor", "decode", "decode_labels", "decode_matrix", "encode_response"]
+__all__ = ["Csr", "Record", "Tensor", "decode", "decode_matrix", "parsed"]
 
 _MAX_INDEX = np.iinfo(np.int64).max
-#: A sparse answer is written out for Spark; more features than this is a broken answer rather than a prediction.
-_MAX_ANSWER = 1 << 24
 
 
 @dataclass
@@ -75,7 +73,7 @@ def decode(buffer: bytes | memoryview) -> list[Record]:
         The frames or a message in them are not what the format says.
     """
     view = memoryview(buffer).cast("B")
-    return [_record(view[start:start + size], int(start)) for start, size in zip(*recordio.scan(view))]
+    return [parsed(view[start:start + size], int(start)) for start, size in zip(*recordio.scan(view))]
 
 
 def _parse(payload: memoryview, offset: int) -> Any:
@@ -92,7 +90,7 @@ def _parse(payload: memoryview, offset: int) -> Any:
     return message
 
 
-def _record(payload: memoryview, offset: int) -> Record:
+def parsed(payload: memoryview, offset: int) -> Record:
     message = _parse(payload, offset)
     try:
         made = Record({k: _tensor(v, offset) for k, v in message.features.items()},
@@ -164,7 +162,7 @@ def _uniform(view: memoryview, starts: np.ndarray, lengths: np.ndarray) -> tuple
     """Rows laid out exactly as :func:`record.encode_dense` does, as strided views; None if any is not."""
     if not (lengths == lengths[0]).all():
         return None
-    first = _record(view[starts[0]:starts[0] + lengths[0]], 0)
+    first = parsed(view[starts[0]:starts[0] + lengths[0]], 0)
     values, label = first.features.get("values"), first.label.get("values")
     if values is None or values.keys is not None or values.shape or not isinstance(values.values, np.ndarray):
         return None
@@ -192,7 +190,7 @@ def _uniform(view: memoryview, starts: np.ndarray, lengths: np.ndarray) -> tuple
 def _assembled(view: memoryview, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray | Csr, np.ndarray | None]:
     values, indices, counts, labels, dims, sparse = [], [], [], [], set(), False
     for start, size in zip(starts, lengths):
-        row = _record(view[start:start + size], int(start))
+        row = parsed(view[start:start + size], int(start))
         tensor = row.features.get("values")
         if tensor is None:
             raise errors.MalformedRecord(f"the record at offset {start} has no features under the key 'values'",
@@ -231,129 +229,3 @@ def _check_row(row: Record, tensor: Tensor, offset: int) -> None:
     if tensor.keys is None and tensor.shape and len(tensor.values) not in (0, size):
         raise errors.MalformedRecord(f"a dense row must have as many values as its shape {list(tensor.shape)} says, the "
                                      f"record at offset {offset} has {len(tensor.values)}", offset=offset)
-
-
-def encode_response(columns: dict[str, np.ndarray]) -> bytes:
-    """Predictions as the first-party containers send them: a Record a row, answers in its label map.
-
-    Parameters
-    ----------
-    columns : dict of ndarray
-        Key to values, shape (rows,) or (rows, width).
-    """
-    pieces, cells = [], []
-    rows = len(next(iter(columns.values())))
-    for key, values in columns.items():
-        cell = record._float32(np.asarray(values).reshape(rows, -1)).view(np.uint8).reshape(rows, -1)
-        name, size = key.encode(), cell.shape[1]
-        tensor = b"\x0a" + wire.varint(size)
-        value = b"\x12" + wire.varint(len(tensor) + size) + tensor
-        entry = b"\x0a" + wire.varint(len(name)) + name + b"\x12" + wire.varint(len(value) + size) + value
-        pieces.append(b"\x12" + wire.varint(len(entry) + size) + entry)
-        cells.append(cell)
-    payload = sum(map(len, pieces)) + sum(cell.shape[1] for cell in cells)
-    head = recordio.MAGIC.to_bytes(4, "little") + payload.to_bytes(4, "little")
-    table = np.zeros((rows, recordio.HEADER + payload + (-payload % 4)), np.uint8)
-    table[:, :recordio.HEADER] = np.frombuffer(head, np.uint8)
-    at = recordio.HEADER
-    for piece, cell in zip(pieces, cells):
-        table[:, at:at + len(piece)] = np.frombuffer(piece, np.uint8)
-        at += len(piece)
-        table[:, at:at + cell.shape[1]] = cell
-        at += cell.shape[1]
-    return table.tobytes()
-
-
-def decode_labels(buffer: bytes | memoryview, keys: tuple[str, ...], widths: tuple[bool, ...],
-                  expected: int | None = None) -> list[Any]:
-    """The answers under each key of the label maps.
-
-    Parameters
-    ----------
-    keys : tuple of str
-    widths : tuple of bool
-        For each key, whether an answer is a list of numbers.
-    expected : int, optional
-        Rows of the request: how many lists to cut from a single record that answers all of them.
-
-    Returns
-    -------
-    list
-        For each key an ndarray, shape (rows,) or (rows, width), or a list of ndarrays if widths differ.
-
-    Raises
-    ------
-    UnexpectedResponse
-        A key is missing (names those that are there), or its answer is not numbers.
-    """
-    view = memoryview(buffer).cast("B")
-    starts, lengths = recordio.scan(view)
-    if len(starts) == 0:
-        return [np.zeros((0, 0) if wide else (0,), np.float32) for wide in widths]
-    first = _record(view[starts[0]:starts[0] + lengths[0]], 0)
-    fast = _uniform_labels(view, first, keys, len(starts))
-    if fast is not None:
-        return [cell if wide else cell.reshape(-1) for cell, wide in zip(fast, widths)]
-    rows = [first, *(_record(view[s:s + n], int(s)) for s, n in list(zip(starts, lengths))[1:])]
-    out: list[Any] = []
-    for key, wide in zip(keys, widths):
-        found = [_label(row, key) for row in rows]
-        if wide and len(rows) == 1 and expected and expected > 1 and len(found[0]) and len(found[0]) % expected == 0:
-            out.append(found[0].reshape(expected, -1))  # as documented for K-Means: one Record, several rows
-        elif wide:
-            same = len({len(v) for v in found}) == 1
-            out.append(np.stack(found) if same else found)
-        else:  # one Record may hold the answers of several rows
-            out.append(np.concatenate(found))
-    return out
-
-
-def _label(row: Record, key: str) -> np.ndarray:
-    tensor = row.label.get(key)
-    if tensor is None:
-        raise errors.UnexpectedResponse(
-            f"each record of the answer must have the label {key!r}; this one has {', '.join(row.label) or 'none'}. Does "
-            "the response deserializer fit the algorithm?")
-    if not isinstance(tensor.values, np.ndarray):
-        raise errors.UnexpectedResponse(f"the label {key!r} of the answer must be numbers, it is bytes")
-    if tensor.keys is None:
-        return tensor.values
-    size = math.prod(tensor.shape or ())
-    if not tensor.shape or size > _MAX_ANSWER:
-        raise errors.UnexpectedResponse(
-            f"a sparse label {key!r} must have a shape of at most {_MAX_ANSWER} values, it has {tensor.shape}")
-    full = np.zeros(size, tensor.values.dtype)
-    full[tensor.keys.astype(np.int64)] = tensor.values
-    return full
-
-
-def _uniform_labels(view: memoryview, first: Record, keys: tuple[str, ...], rows: int) -> list[np.ndarray] | None:
-    """Answers laid out as :func:`encode_response` does, whatever the order of the keys; None otherwise."""
-    if first.features or any(not isinstance(t.values, np.ndarray) or t.values.dtype != np.float32 or t.keys is not None
-                             or t.shape for t in first.label.values()) or not first.label:
-        return None
-    order = list(first.label)
-    head = bytes(view[:len(view) // rows])
-    order.sort(key=lambda name: head.find(b"\x0a" + wire.varint(len(name.encode())) + name.encode()))
-    template = np.frombuffer(encode_response({k: np.zeros((1, len(first.label[k].values))) for k in order}), np.uint8)
-    if len(template) * rows != len(view):
-        return None
-    marked = np.frombuffer(encode_response({k: np.full((1, len(first.label[k].values)), np.nan) for k in order}), np.uint8)
-    places: dict[str, tuple[int, int]] = {}
-    at = 0
-    structure = np.ones(len(template), bool)
-    nan = np.float32(np.nan).tobytes()
-    for key in order:
-        width = 4 * len(first.label[key].values)
-        if width == 0:
-            return None
-        at = marked.tobytes().find(nan * (width // 4), at)
-        places[key] = (at, width)
-        structure[at:at + width] = False
-        at += width
-    table = np.frombuffer(view, np.uint8).reshape(rows, len(template))
-    if not (table[:, structure] == template[structure]).all():
-        return None
-    for key in keys:
-        _label(first, key)
-    return [np.ascontiguousarray(table[:, places[k][0]:places[k][0] + places[k][1]]).view("<f4") for k in keys]

@@ -26,6 +26,9 @@ __all__ = ["ERROR_TYPE", "Answer", "invoke"]
 ERROR_TYPE = pa.struct([("code", pa.string()), ("message", pa.string()), ("http_status", pa.int32()),
                         ("request_id", pa.string()), ("attempts", pa.int32())])
 
+_ROWS_A_BATCH = 5000
+_SECONDS_A_BATCH = 0.2
+
 #: ``(body, rows) -> Answer``. Where it has a method ``prepared(body, rows) -> (() -> Answer)``, that is called first, so that
 #: signing a request takes no time from the places in flight. A method ``stopped(event)`` is told what ends a long wait.
 Send = Callable[[Any, int], "Answer"]
@@ -72,6 +75,8 @@ def invoke(arrays: Iterator[pa.Array], send: Send, decode: Decode, body: Callabl
     run = _Run(send, decode, body, options, schema, metrics or Metrics())
     window: deque[tuple[Future[list[pa.RecordBatch]], int]] = deque()
     waiting = 0
+    ready: list[pa.RecordBatch] = []
+    waited_since = time.monotonic()
     # Two more than may be in flight: they encode, sign and decode meanwhile.
     pool = ThreadPoolExecutor(options.max_concurrency + 2, thread_name_prefix="invoke")
     cut = requests(arrays, options)
@@ -87,10 +92,12 @@ def invoke(arrays: Iterator[pa.Array], send: Send, decode: Decode, body: Callabl
                     waiting += len(request.data)
             if window:
                 first, size = window.popleft()
-                batches = first.result()
-                run.holds(-sum(batch.nbytes for batch in batches))
+                ready += first.result()
                 waiting -= size
-                yield from batches
+            if ready and (not window or run.answered >= options.window_bytes or _enough(ready, waited_since)):
+                run.holds(-sum(batch.nbytes for batch in ready))
+                yield from _joined(ready)
+                ready, waited_since = [], time.monotonic()
     finally:
         run.stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -103,6 +110,15 @@ def _room(window: int, waiting_bytes: int, options: Options) -> bool:
     small requests may be many, large ones only twice those in flight."""
     many = 16 if waiting_bytes < options.window_bytes else 2
     return window < many * options.max_concurrency
+
+
+def _enough(ready: list[pa.RecordBatch], since: float) -> bool:
+    """Whether these answers are worth handing on: each batch costs Spark as much as some hundred rows do."""
+    return sum(batch.num_rows for batch in ready) >= _ROWS_A_BATCH or time.monotonic() - since > _SECONDS_A_BATCH
+
+
+def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    return batches if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()
 
 
 class _Run:

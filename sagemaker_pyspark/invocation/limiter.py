@@ -82,13 +82,15 @@ class TokenPool:
     size : int
     """
 
-    #: How long a process may pass a token on before the others get a chance at it.
-    KEEP_SECONDS = 0.2
+    #: How long a process passes a token on among its threads before the others get a chance at it.
+    KEEP_SECONDS = 1.0
+    #: How often a process with tokens looks for more. One without looks five times as often: it stands still.
+    LOOK_SECONDS = 0.005
 
     def __init__(self, directory: str, size: int):
         self._directory, self._size = directory, size
         self._changed = threading.Condition()
-        self._files: dict[int, int] = {}
+        self._files: list[int] = []  # one for each token, opened at first use
         self._taken: dict[int, float] = {}  # token: when its lock was taken
         self._idle: list[int] = []  # locked, passed on to the next thread
         self._waiting = 0
@@ -107,7 +109,7 @@ class TokenPool:
     def close(self) -> None:
         """Let go of every lock."""
         with self._changed:
-            for file in self._files.values():
+            for file in self._files:
                 os.close(file)
             self._files.clear()
             self._taken.clear()
@@ -127,8 +129,9 @@ class TokenPool:
                     if locked is not None:
                         return locked
                     self._looking = True
+                    pause = self.LOOK_SECONDS if self._taken else self.LOOK_SECONDS / 5
                     try:  # another process's release is seen by looking; one of ours wakes this up
-                        self._changed.wait(random.uniform(0.0005, 0.002))
+                        self._changed.wait(random.uniform(0.5, 1.5) * pause)
                     finally:
                         self._looking = False
                 return None
@@ -142,26 +145,28 @@ class TokenPool:
                 return
             if self._waiting and time.monotonic() - self._taken[token] < self.KEEP_SECONDS:
                 self._idle.append(token)
-            else:
+                self._changed.notify()
+            else:  # nobody here is told, so that this process is not always the first to see it
                 del self._taken[token]
-                os.close(self._files.pop(token))  # which lets go of the lock
-            self._changed.notify()
+                fcntl.flock(self._files[token], fcntl.LOCK_UN)
 
     def _lock(self) -> int | None:
         """A token that nobody has, now ours."""
+        if not self._files:
+            _directory(self._directory)
+            for token in range(self._size):
+                self._files.append(os.open(os.path.join(self._directory, f"{token}.lock"),
+                                           os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         start = random.randrange(self._size)
         for at in range(self._size):
             token = (start + at) % self._size
             if token in self._taken:
                 continue
-            _directory(self._directory)
-            file = os.open(os.path.join(self._directory, f"{token}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._files[token], fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                os.close(file)
                 continue
-            self._files[token], self._taken[token] = file, time.monotonic()
+            self._taken[token] = time.monotonic()
             return token
         return None
 

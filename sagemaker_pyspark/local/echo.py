@@ -34,7 +34,7 @@ def _rendered(values: list[float], accept: str) -> bytes:
     if accept.startswith("application/x-recordio-protobuf"):
         import numpy as np
 
-        from ..codecs.decode import encode_response
+        from ..codecs.labels import encode_response
 
         return encode_response({"score": np.array(values)})
     if accept.startswith("application/jsonlines"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vectors import VECTOR
 
 from sagemaker_pyspark import errors
-from sagemaker_pyspark.codecs import decode, message, record, recordio
+from sagemaker_pyspark.codecs import decode, labels as answers, message, record, recordio
 from sagemaker_pyspark.codecs.base import RequestRowSerializer, ResponseRowDeserializer
 from sagemaker_pyspark.transformation import deserializers as d
 from sagemaker_pyspark.transformation import serializers as s
@@ -149,19 +149,23 @@ def test_sparse_answers_are_written_out():
 def test_answers_of_many_classes_take_the_fast_path(monkeypatch):
     """The order of the labels is found beyond the first few KB of an answer too."""
     scores, labels = np.arange(6000.0).reshape(3, 2000), np.array([1.0, 2.0, 3.0])
-    body = decode.encode_response({"score": scores, "predicted_label": labels})
-    parsed = []
-    plain = decode._record
-    monkeypatch.setattr(decode, "_record", lambda *a: parsed.append(1) or plain(*a))
-    found = decode.decode_labels(body, ("predicted_label", "score"), (False, True))
-    np.testing.assert_array_equal(found[0], labels)
-    np.testing.assert_array_equal(found[1], scores)
-    assert len(parsed) == 1
+    body = answers.encode_response({"score": scores, "predicted_label": labels})
+    seen = []
+    monkeypatch.setattr(answers, "parsed", lambda *a: seen.append(1) or decode.parsed(*a))
+    for _ in range(2):  # the layout is found once
+        found = answers.decode_labels(body, ("predicted_label", "score"), (False, True))
+        np.testing.assert_array_equal(found[0], labels)
+        np.testing.assert_array_equal(found[1], scores)
+    assert len(seen) == 1
+    other = answers.encode_response({"scare": scores, "predicted_label": labels})  # as long, but not the same
+    assert len(other) == len(body)
+    with pytest.raises(errors.UnexpectedResponse, match="must have the label 'score'"):
+        answers.decode_labels(other, ("predicted_label", "score"), (False, True))
 
 
 @pytest.mark.parametrize("kind, values", [("int", [np.nan]), ("int", [1.5]), ("bigint", [1e300])])
 def test_numbers_that_do_not_fit_their_column(kind, values):
-    body = decode.encode_response({"score": np.array(values)})
+    body = answers.encode_response({"score": np.array(values)})
     with pytest.raises(errors.UnexpectedResponse, match=f"'score' of the answer must be {kind}"):
         d.ProtobufResponseRowDeserializer(f"score {kind}").decode(body)
 

@@ -7,7 +7,7 @@ import pytest
 from vectors import VECTOR
 
 from sagemaker_pyspark import errors
-from sagemaker_pyspark.codecs import decode
+from sagemaker_pyspark.codecs import labels
 from sagemaker_pyspark.codecs.base import RequestRowSerializer, ResponseRowDeserializer
 from sagemaker_pyspark.transformation import deserializers as d
 from sagemaker_pyspark.transformation import serializers as s
@@ -56,7 +56,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize("deserializer, columns, expected", ANSWERS, ids=lambda v: type(v).__name__)
 def test_protobuf_answers(deserializer, columns, expected):
-    body = decode.encode_response({k: np.array(v) for k, v in columns.items()})
+    body = labels.encode_response({k: np.array(v) for k, v in columns.items()})
     assert deserializer.decode(body).to_pydict() == expected
 
 
@@ -70,7 +70,7 @@ def test_one_record_may_answer_several_rows():
 
 
 def test_a_missing_key_names_those_that_are_there():
-    body = decode.encode_response({"score": np.array([1.0])})
+    body = labels.encode_response({"score": np.array([1.0])})
     with pytest.raises(errors.UnexpectedResponse, match="'projection'.*score"):
         d.PCAProtobufResponseRowDeserializer().decode(body)
 

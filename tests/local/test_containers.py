@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sagemaker_pyspark import errors, mxnet, scoring
-from sagemaker_pyspark.codecs import decode, record
+from sagemaker_pyspark.codecs import labels, record
 from sagemaker_pyspark.local.processes import free_port
 
 RECORDIO = "application/x-recordio-protobuf"
@@ -62,7 +62,7 @@ def linear(folder):
 
 def scores(body, accept):
     if accept == RECORDIO:
-        return decode.decode_labels(body, ("score",), (False,))[0].tolist()
+        return labels.decode_labels(body, ("score",), (False,))[0].tolist()
     if accept == "text/csv":
         return [float(line) for line in body.split()]
     rows = json.loads(body)["predictions"] if accept == "application/json" else [json.loads(x) for x in body.splitlines()]

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ... import scoring
-from ...codecs.decode import decode_matrix, encode_response
+from ...codecs.decode import decode_matrix
+from ...codecs.labels import encode_response
 from ...errors import SageMakerError
 from .contract import base_folder
 from .data import BadData, read_libsvm

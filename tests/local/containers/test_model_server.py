@@ -10,7 +10,8 @@ from conftest import Server
 from opt_ml import RECORDIO, crossed, csv, lay_out, recordio, sparse
 
 from sagemaker_pyspark import scoring
-from sagemaker_pyspark.codecs.decode import decode, decode_labels
+from sagemaker_pyspark.codecs.decode import decode
+from sagemaker_pyspark.codecs.labels import decode_labels
 
 JSON, LINES, TEXT = "application/json", "application/jsonlines", "text/csv"
 
