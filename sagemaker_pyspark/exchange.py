@@ -59,7 +59,7 @@ class Exchange:
     Raises
     ------
     AttributeError, TypeError, LookupError
-        This botocore is made otherwise, or a proxy is between: take ``session.send``.
+        This botocore is made otherwise, or a proxy is between.
     """
 
     def __init__(self, session: Any, url: str):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from vectors import VECTOR
 
 from sagemaker_pyspark import errors
-from sagemaker_pyspark.codecs import decode, labels as answers, message, record, recordio
+from sagemaker_pyspark.codecs import decode, message, record, recordio
+from sagemaker_pyspark.codecs import labels as answers
 from sagemaker_pyspark.codecs.base import RequestRowSerializer, ResponseRowDeserializer
 from sagemaker_pyspark.transformation import deserializers as d
 from sagemaker_pyspark.transformation import serializers as s

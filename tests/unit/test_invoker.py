@@ -52,7 +52,7 @@ def both(service, name):
     direct = Invoker(session, name, "text/csv", "application/json", 4, 5.0)
     public = Invoker(session, name, "text/csv", "application/json", 4, 5.0)
     public._signer = None
-    assert direct._signer is not None and direct._http is not None, "botocore has changed: look for another way"
+    assert direct._signer is not None and direct._exchange is not None, "botocore has changed: look for another way"
     return direct, public
 
 
