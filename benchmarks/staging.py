@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -124,12 +125,33 @@ def make(spark, folder, name):
     made.write.parquet(f"{folder}/{name}")
 
 
-def reference(python, folder, sink, runs):
+def reference(python, folder, sink, runs, name):
     """Seconds of 1.4.5's writer on the same files, in its own environment."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYSPARK_PYTHON")}
-    done = subprocess.run([python, str(HERE / "reference.py"), folder, sink, str(runs), *DATA], env=environment,
+    done = subprocess.run([python, str(HERE / "reference.py"), folder, sink, str(runs), name], env=environment,
                           stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return json.loads(done.stdout.strip().splitlines()[-1])[name]
+
+
+def beyond(base, ways, runs):
+    """Median seconds of each way beyond those of ``base``, taken one after the other in every round, so that what slows the
+    machine for a while slows all of them; and the median of the base."""
+    for run in (base, *ways.values()) * 2:
+        run()  # warm: the JVM compiles what runs often
+    bases, taken = [], {way: [] for way in ways}
+    for _ in range(runs):
+        bases.append(seconds(base))
+        for way, run in ways.items():
+            taken[way].append(seconds(run) - bases[-1])
+    return statistics.median(bases), {way: statistics.median(values) for way, values in taken.items()}
+
+
+def seconds(run):
+    # A virtual machine gives free memory back and pays for each page it needs again; not what is measured here.
+    len(b"x" * (1 << 30))
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
 
 
 def main() -> int:
@@ -138,6 +160,8 @@ def main() -> int:
     parser.add_argument("--by-hand-runs", type=int, default=1, help="it takes minutes")
     parser.add_argument("--reference", metavar="PYTHON", help="interpreter with pyspark 3.3 and sagemaker_pyspark 1.4.5")
     parser.add_argument("--data", metavar="FOLDER", help="keep the data sets here and use them again")
+    parser.add_argument("--sink", metavar="FOLDER", help="write the files below this folder; in memory (/dev/shm) the disk's "
+                        "moods do not count")
     options = parser.parse_args()
     from pyspark.sql import SparkSession
 
@@ -148,17 +172,7 @@ def main() -> int:
              .config("spark.ui.showConsoleProgress", "false").getOrCreate())
     spark.sparkContext.setLogLevel("ERROR")
 
-    def median(run, times):
-        if times > 1:
-            run()  # warm
-        taken = []
-        for _ in range(times):
-            started = time.perf_counter()
-            run()
-            taken.append(time.perf_counter() - started)
-        return statistics.median(taken)
-
-    with tempfile.TemporaryDirectory() as folder, local.SageMaker() as aws:
+    with tempfile.TemporaryDirectory(dir=options.sink) as folder, local.SageMaker() as aws:
         data = options.data or f"{folder}/data"
         for name in DATA:
             if not os.path.exists(f"{data}/{name}/_SUCCESS"):
@@ -186,29 +200,29 @@ def main() -> int:
         def noop(df):
             df.write.format("noop").mode("overwrite").save()
 
-        older = reference(options.reference, data, f"{folder}/older", options.runs) if options.reference else {}
         print(f"seconds beyond a noop read, medians of {options.runs} runs (by hand: {options.by_hand_runs}); JVM codec "
-              f"{'present' if jvm.jar_path() else 'absent'}; PySpark {spark.version}")
+              f"{'present' if jvm.jar_path() else 'absent'}; PySpark {spark.version}; files below {folder}")
         for name in DATA:
             df = spark.read.parquet(f"{data}/{name}")
-            base = median(lambda df=df: noop(df), options.runs)
-            found = {}
+            older = reference(options.reference, data, f"{folder}/older", options.runs, name) if options.reference else None
+            ways = {}
             if jvm.attach(spark):
                 record = columns.encoding(df, ProtobufRequestRowSerializer(), "jvm").inputs[0]
-                found["encoding in the JVM"] = median(lambda df=df, r=record: noop(df.select(r)), options.runs)
-                found["and handing to Python"] = median(lambda df=df: to_files(df, "jvm", None), options.runs)
-            found["default path, files"] = median(lambda df=df: to_files(df, "auto"), options.runs)
-            found["numpy path, files"] = median(lambda df=df: to_files(df, "numpy"), options.runs)
-            found["default path, local S3"] = median(lambda df=df: to_s3(df, "auto"), options.runs)
-            if options.by_hand_runs:
-                found["by hand, mapInPandas"] = median(lambda df=df: hand(df, by_hand), options.by_hand_runs)
-                found["by hand, mapPartitions"] = median(lambda df=df: hand(df, by_hand_on_rdd), options.by_hand_runs)
-            beyond = {what: seconds - base for what, seconds in found.items()}
-            if name in older:
-                beyond["1.4.5's writer, files"] = older[name]
+                ways["encoding in the JVM"] = partial(noop, df.select(record))
+                ways["and handing to Python"] = partial(to_files, df, "jvm", None)
+            ways["default path, files"] = partial(to_files, df, "auto")
+            ways["numpy path, files"] = partial(to_files, df, "numpy")
+            ways["default path, local S3"] = partial(to_s3, df, "auto")
+            base, found = beyond(partial(noop, df), ways, options.runs)
+            for what, way in (("by hand, mapInPandas", by_hand), ("by hand, mapPartitions", by_hand_on_rdd)):
+                if options.by_hand_runs:
+                    found[what] = statistics.median(
+                        seconds(partial(hand, df, way)) for _ in range(options.by_hand_runs)) - base
+            if older is not None:
+                found["1.4.5's writer, files"] = older
             print(f"{name} (noop read {base:.2f} s)")
-            for what, seconds in beyond.items():
-                print(f"  {what:24} {seconds:7.2f}   {seconds / beyond['default path, files']:6.2f} x the default path", flush=True)
+            for what, taken in found.items():
+                print(f"  {what:24} {taken:7.2f}   {taken / found['default path, files']:6.2f} x the default path", flush=True)
     spark.stop()
     return 0
 

@@ -5,10 +5,13 @@
   (Source: CPython issue 103200).
 * The JVM writes to the worker's socket in small pieces and waits for each to be acknowledged, which Linux delays by up to
   40 ms when nothing is sent back (Nagle's algorithm and delayed acknowledgements, RFC 1122 4.2.3.2 and 4.2.3.4).
+* After every task the worker collects garbage, before it can be given another: with the modules of pandas, Arrow and boto3
+  loaded that looks at half a million objects, of which none ever goes.
 """
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 import stat
@@ -18,10 +21,13 @@ from typing import Any
 
 __all__ = ["partition", "prepare"]
 
+_tasks = 0  # of this process
+
 
 def prepare() -> None:
     """Call at the beginning of a task, in the worker; costs less than a millisecond."""
     _keep_unchanged_archives()
+    _pass_over_what_stays()
     with contextlib.suppress(OSError):  # where there is no /proc
         _acknowledge_at_once()
 
@@ -32,6 +38,15 @@ def partition() -> int:
 
     context = TaskContext.get()
     return context.partitionId() if context is not None else 0
+
+
+def _pass_over_what_stays() -> None:
+    """Have collections pass over what is alive at the beginning of the 1st, 2nd, 4th... task: modules, as good as all of it.
+    What tasks make in between stays collectable, so nothing can pile up."""
+    global _tasks
+    _tasks += 1
+    if _tasks & (_tasks - 1) == 0:
+        gc.freeze()
 
 
 def _keep_unchanged_archives() -> None:

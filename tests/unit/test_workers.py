@@ -52,3 +52,29 @@ def test_connections_stay_as_they_are():
                 workers.prepare()
                 client.sendall(b"x")
                 assert peer.recv(1) == b"x"
+
+
+def test_collections_pass_over_modules_and_not_over_what_tasks_make():
+    script = """
+import gc, weakref
+import numpy, sagemaker_pyspark.scorer
+from sagemaker_pyspark import workers
+class Ring:
+    pass
+def ring():
+    made = Ring()
+    made.itself = made
+    return weakref.ref(made)
+gc.disable()
+for task in range(1, 200):
+    before = ring()
+    gc.collect()
+    assert before() is None
+    frozen = gc.get_freeze_count()
+    workers.prepare()
+    assert (gc.get_freeze_count() > frozen) == (task in (1, 2, 4, 8, 16, 32, 64, 128)), task
+assert len(gc.get_objects()) < 0.1 * gc.get_freeze_count()
+print("fine")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.stdout == "fine\n", done.stdout + done.stderr
