@@ -59,7 +59,7 @@ def batches(frames: memoryview, wanted: list[tuple[str, str, str]]) -> Iterator[
     held: list[decode.Record] = []
     values = 0
     for start, size in zip(starts, lengths):
-        made = decode._record(frames[start:start + size], int(start))
+        made = decode.parsed(frames[start:start + size], int(start))
         claimed = _claimed(made, int(size)) if wide else 0
         if held and values + claimed > _BATCH_VALUES:
             yield _batch(held, wanted)

@@ -91,6 +91,12 @@ def _parse(payload: memoryview, offset: int) -> Any:
 
 
 def parsed(payload: memoryview, offset: int) -> Record:
+    """One record's payload; ``offset`` is where it stands, for people.
+
+    Raises
+    ------
+    MalformedRecord
+    """
     message = _parse(payload, offset)
     try:
         made = Record({k: _tensor(v, offset) for k, v in message.features.items()},
