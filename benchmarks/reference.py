@@ -1,8 +1,7 @@
-"""1.4.5's own writer on the data sets of ``staging.py``; runs in an environment of its own (``staging.py --reference``).
+"""1.4.5's own writer on one data set of ``staging.py``; runs in an environment of its own (``staging.py --reference``).
 
-Needs ``pyspark==3.3.*`` and ``sagemaker_pyspark==1.4.5`` on Python 3.10 or older; prints seconds beyond a noop read as JSON.
+Needs ``pyspark==3.3.*`` and ``sagemaker_pyspark==1.4.5`` on Python 3.10 or older; prints seconds beyond a noop read.
 """
-import json
 import shutil
 import statistics
 import sys
@@ -14,7 +13,7 @@ import sagemaker_pyspark
 
 
 def main() -> None:
-    folder, sink, runs, *names = sys.argv[1:]
+    folder, sink, runs, name = sys.argv[1:]
     spark = (SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").config("spark.driver.memory", "4g")
              .config("spark.driver.extraClassPath", ":".join(sagemaker_pyspark.classpath_jars()))
              .config("spark.ui.showConsoleProgress", "false").getOrCreate())
@@ -27,21 +26,18 @@ def main() -> None:
         run()
         return time.perf_counter() - started
 
-    found = {}
-    for name in names:
-        df = spark.read.parquet(f"{folder}/{name}")
+    df = spark.read.parquet(f"{folder}/{name}")
 
-        def write(df=df):
-            df.write.format("sagemaker").mode("overwrite").save(sink)
+    def write():
+        df.write.format("sagemaker").mode("overwrite").save(sink)
 
-        def read(df=df):
-            df.write.format("noop").mode("overwrite").save()
+    def read():
+        df.write.format("noop").mode("overwrite").save()
 
-        for run in (read, write) * 2:
-            run()  # warm
-        found[name] = statistics.median(-seconds(read) + seconds(write) for _ in range(int(runs)))
-        shutil.rmtree(sink)
-    print(json.dumps(found))
+    for run in (read, write) * 2:
+        run()  # warm
+    print(statistics.median(-seconds(read) + seconds(write) for _ in range(int(runs))))
+    shutil.rmtree(sink)
 
 
 if __name__ == "__main__":

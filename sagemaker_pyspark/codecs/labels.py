@@ -40,9 +40,8 @@ def encode_response(columns: dict[str, np.ndarray]) -> bytes:
         pieces.append(b"\x12" + wire.varint(len(entry) + size) + entry)
         cells.append(cell)
     payload = sum(map(len, pieces)) + sum(cell.shape[1] for cell in cells)
-    head = recordio.MAGIC.to_bytes(4, "little") + payload.to_bytes(4, "little")
-    table = np.zeros((rows, recordio.HEADER + payload + (-payload % 4)), np.uint8)
-    table[:, :recordio.HEADER] = np.frombuffer(head, np.uint8)
+    table = np.zeros((rows, recordio.frame_size(payload)), np.uint8)
+    table[:, :recordio.HEADER] = np.frombuffer(recordio.PAIR.pack(recordio.MAGIC, payload), np.uint8)
     at = recordio.HEADER
     for piece, cell in zip(pieces, cells):
         table[:, at:at + len(piece)] = np.frombuffer(piece, np.uint8)
@@ -75,8 +74,8 @@ def decode_labels(buffer: bytes | memoryview, keys: tuple[str, ...], widths: tup
         A key is missing (names those that are there), or its answer is not numbers.
     """
     view = memoryview(buffer).cast("B")
-    fast = _uniform(view, keys)
-    if fast is not None and not (expected and expected > 1 and len(fast[0]) == 1):
+    fast = _uniform(view, keys, expected or 1)
+    if fast is not None:
         return [cell if wide else cell.reshape(-1) for cell, wide in zip(fast, widths)]
     starts, lengths = recordio.scan(view)
     if len(starts) == 0:
@@ -138,15 +137,15 @@ _layouts: dict[int, _Layout] = {}
 _MOST_LAYOUTS = 64
 
 
-def _uniform(view: memoryview, keys: tuple[str, ...]) -> list[np.ndarray] | None:
-    """The columns of an answer whose records are all laid out alike; None of any other."""
+def _uniform(view: memoryview, keys: tuple[str, ...], expected: int) -> list[np.ndarray] | None:
+    """The columns of an answer whose records are all laid out alike; None of any other, and of one record for several rows."""
     if len(view) < recordio.HEADER:
         return None
     magic, length = recordio.PAIR.unpack_from(view)
     if magic != recordio.MAGIC or length > recordio.MAX_PAYLOAD:
         return None
     size = recordio.frame_size(length)
-    if len(view) % size:
+    if len(view) % size or len(view) == size and expected > 1:
         return None
     table = np.frombuffer(view, np.uint8).reshape(-1, size)
     layout = _layouts.get(size)

@@ -76,6 +76,7 @@ def invoke(arrays: Iterator[pa.Array], send: Send, decode: Decode, body: Callabl
     window: deque[tuple[Future[list[pa.RecordBatch]], int]] = deque()
     waiting = 0
     ready: list[pa.RecordBatch] = []
+    rows_ready = 0
     waited_since = time.monotonic()
     # Two more than may be in flight: they encode, sign and decode meanwhile.
     pool = ThreadPoolExecutor(options.max_concurrency + 2, thread_name_prefix="invoke")
@@ -92,12 +93,14 @@ def invoke(arrays: Iterator[pa.Array], send: Send, decode: Decode, body: Callabl
                     waiting += len(request.data)
             if window:
                 first, size = window.popleft()
-                ready += first.result()
+                answers = first.result()
+                ready += answers
+                rows_ready += sum(batch.num_rows for batch in answers)
                 waiting -= size
-            if ready and (not window or run.answered >= options.window_bytes or _enough(ready, waited_since)):
+            if ready and (not window or run.answered >= options.window_bytes or _enough(rows_ready, waited_since)):
                 run.holds(-sum(batch.nbytes for batch in ready))
                 yield from _joined(ready)
-                ready, waited_since = [], time.monotonic()
+                ready, rows_ready, waited_since = [], 0, time.monotonic()
     finally:
         run.stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -112,9 +115,9 @@ def _room(window: int, waiting_bytes: int, options: Options) -> bool:
     return window < many * options.max_concurrency
 
 
-def _enough(ready: list[pa.RecordBatch], since: float) -> bool:
-    """Whether these answers are worth handing on: each batch costs Spark as much as some hundred rows do."""
-    return sum(batch.num_rows for batch in ready) >= _ROWS_A_BATCH or time.monotonic() - since > _SECONDS_A_BATCH
+def _enough(rows: int, since: float) -> bool:
+    """Whether so many answers are worth handing on: each batch costs Spark as much as some hundred rows do."""
+    return rows >= _ROWS_A_BATCH or time.monotonic() - since > _SECONDS_A_BATCH
 
 
 def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
